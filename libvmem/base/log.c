@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "base/log.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#define WINDOW_NS ((uint64_t)1000000000)
+
+int vmemi_log_init(struct vmemi_log *log)
+{
+    return vmemi_mutex_init(&log->lock);
+}
+
+void vmemi_log_destroy(struct vmemi_log *log)
+{
+    vmemi_mutex_destroy(&log->lock);
+}
+
+/* Level and code were checked by the compiler: they are constants. */
+static bool is_allowed(struct vmemi_log *log, uint32_t code, bool has_room,
+                       uint32_t *suppressed)
+{
+    uint64_t now_ns = log->clock_ns(log->clock_opaque);
+    bool allowed;
+
+    vmemi_mutex_lock(&log->lock);
+    if (log->codes[code].nr_passed == 0 ||
+        now_ns - log->codes[code].window_start_ns >= WINDOW_NS) {
+        log->codes[code].window_start_ns = now_ns;
+        log->codes[code].nr_passed = 0;
+    }
+    allowed = has_room && log->codes[code].nr_passed < VMEM_LOG_BURST;
+    if (allowed) {
+        log->codes[code].nr_passed++;
+        *suppressed = log->codes[code].nr_suppressed;
+        log->codes[code].nr_suppressed = 0;
+    } else if (log->codes[code].nr_suppressed < UINT32_MAX) {
+        log->codes[code].nr_suppressed++;
+    }
+    vmemi_mutex_unlock(&log->lock);
+    return allowed;
+}
+
+void vmemi_log_add(struct vmemi_log *log, struct vmemi_log_queue *queue,
+                   uint32_t level, uint32_t blame, uint32_t code,
+                   const char *object, const char *format, ...)
+{
+    const uint32_t room = sizeof(queue->records) / sizeof(queue->records[0]);
+    uint32_t i = queue->nr_records;
+    uint32_t suppressed = 0;
+    va_list args;
+
+    if (!is_allowed(log, code, i < room, &suppressed)) {
+        return;
+    }
+    queue->nr_records++;
+    queue->records[i].level = level;
+    queue->records[i].blame = blame;
+    queue->records[i].code = code;
+    queue->records[i].suppressed = suppressed;
+    snprintf(queue->records[i].object.text,
+             sizeof(queue->records[i].object.text), "%s", object);
+    va_start(args, format);
+    vsnprintf(queue->records[i].message, sizeof(queue->records[i].message),
+              format, args);
+    va_end(args);
+}
+
+static void print(const struct vmem_log_record *record)
+{
+    if (record->level < VMEM_LOG_WARNING) {
+        return;
+    }
+    if (record->suppressed > 0) {
+        fprintf(stderr, "vmem: %s: %s: %s (%u similar suppressed)\n",
+                vmem_blame_name(record->blame), record->object, record->message,
+                record->suppressed);
+    } else {
+        fprintf(stderr, "vmem: %s: %s: %s\n", vmem_blame_name(record->blame),
+                record->object, record->message);
+    }
+}
+
+void vmemi_log_send(struct vmemi_log *log, struct vmemi_log_queue *queue)
+{
+    int saved_errno = errno;
+
+    for (uint32_t i = 0; i < queue->nr_records; i++) {
+        const struct vmem_log_record record = {
+            .struct_size = sizeof(record),
+            .level = queue->records[i].level,
+            .blame = queue->records[i].blame,
+            .code = queue->records[i].code,
+            .suppressed = queue->records[i].suppressed,
+            .object = queue->records[i].object.text,
+            .message = queue->records[i].message,
+        };
+
+        if (log->sink != NULL) {
+            log->sink(&record, log->opaque);
+        } else {
+            print(&record);
+        }
+    }
+    queue->nr_records = 0;
+    errno = saved_errno;
+}
+
+const char *vmem_blame_name(uint32_t blame)
+{
+    static const char *const names[] = {
+        [VMEM_BLAME_GUEST] = "guest",
+        [VMEM_BLAME_HOST] = "host",
+        [VMEM_BLAME_OS] = "os",
+        [VMEM_BLAME_VMEM] = "vmem",
+    };
+
+    if (blame == 0 || blame >= sizeof(names) / sizeof(names[0])) {
+        return "unknown";
+    }
+    return names[blame];
+}

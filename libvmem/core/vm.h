@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VMEMI_CORE_VM_H
+#define VMEMI_CORE_VM_H
+
+#include <stdatomic.h>
+
+#include <glib.h>
+
+#include <vmem/vm.h>
+
+#include "base/frame.h"
+#include "base/log.h"
+#include "base/name.h"
+
+struct vmemi_policy;
+
+/* Children that the machine lists. GLib's list with links inside the objects:
+ * it allocates nothing. */
+enum vmemi_child_kind {
+    VMEMI_CHILD_BACKING,
+    VMEMI_CHILD_REGION,
+    VMEMI_CHILD_DEVICE,
+    VMEMI_CHILD_KINDS
+};
+
+struct vmem_vm {
+    struct vmemi_name name;
+    uint64_t (*clock_ns)(void *clock_opaque);
+    void *clock_opaque;
+    struct vmemi_log log;
+    struct vmemi_mutex inventory; /* guards children; never taken while a
+                                     region is locked */
+    GQueue children[VMEMI_CHILD_KINDS];
+    struct vmemi_policy *policy;
+};
+
+/* -EDEADLK with a message if this thread is in a callback under a lock of this
+ * machine; every call that changes something starts with it. what: the function
+ * and object, "vmem_region_new". */
+int vmemi_vm_check_unlocked(const struct vmem_vm *vm, const char *what,
+                            struct vmem_error *err);
+
+/* link->data is the object; name must stay valid while it is linked. */
+void vmemi_vm_link(struct vmem_vm *vm, enum vmemi_child_kind kind, GList *link);
+void vmemi_vm_unlink(struct vmem_vm *vm, enum vmemi_child_kind kind,
+                     GList *link);
+
+static inline uint64_t vmemi_vm_now_ns(const struct vmem_vm *vm)
+{
+    return vm->clock_ns(vm->clock_opaque);
+}
+
+/* For operations without locks: add and send at once. */
+#define vmemi_vm_log_now(vm, level, blame, code, object, ...)                  \
+    do {                                                                       \
+        struct vmemi_log_queue queue_now;                                      \
+                                                                               \
+        queue_now.nr_records = 0;                                              \
+        vmemi_log_add(&(vm)->log, &queue_now, level, blame, code, object,      \
+                      __VA_ARGS__);                                            \
+        vmemi_log_send(&(vm)->log, &queue_now);                                \
+    } while (0)
+
+#endif /* VMEMI_CORE_VM_H */
