@@ -57,13 +57,13 @@ VMEM_BEGIN_DECLS
 
 /** What kind of memory a backing is. */
 enum vmem_backing_kind {
-    VMEM_BACKING_ANON = 1,             /**< Anonymous, private. */
-    VMEM_BACKING_ANON_SHARED = 2,      /**< Anonymous, shared, no descriptor. */
-    VMEM_BACKING_MEMFD = 3,            /**< memfd or tmpfs file. */
-    VMEM_BACKING_FILE = 4,             /**< File on a disk file system. */
-    VMEM_BACKING_HUGETLB_ANON = 5,     /**< Huge pages, anonymous. */
-    VMEM_BACKING_HUGETLB_MEMFD = 6,    /**< Huge pages, memfd or hugetlbfs. */
-    VMEM_BACKING_CUSTOM = 7            /**< The host's own callbacks. */
+    VMEM_BACKING_ANON = 1,          /**< Anonymous, private. */
+    VMEM_BACKING_ANON_SHARED = 2,   /**< Anonymous, shared, no descriptor. */
+    VMEM_BACKING_MEMFD = 3,         /**< memfd or tmpfs file. */
+    VMEM_BACKING_FILE = 4,          /**< File on a disk file system. */
+    VMEM_BACKING_HUGETLB_ANON = 5,  /**< Huge pages, anonymous. */
+    VMEM_BACKING_HUGETLB_MEMFD = 6, /**< Huge pages, memfd or hugetlbfs. */
+    VMEM_BACKING_CUSTOM = 7         /**< The host's own callbacks. */
 };
 
 /** The mapping is MAP_SHARED; without it, MAP_PRIVATE. */
@@ -95,33 +95,33 @@ enum vmem_backing_kind {
 
 /** Memory that the host has mapped. */
 struct vmem_backing_mapping {
-    size_t struct_size;  /**< sizeof(struct vmem_backing_mapping). */
-    const char *name;    /**< Appears in diagnostics; required. */
-    void *hva;           /**< Where it is mapped; aligned to the page size. */
-    uint64_t size;       /**< Bytes; a multiple of the page size. */
-    uint64_t fd_offset;  /**< Where in the file the mapping starts. */
-    uint64_t page_size;  /**< Of the mapping; 0: ask the descriptor, else the
+    size_t struct_size; /**< sizeof(struct vmem_backing_mapping). */
+    const char *name;   /**< Appears in diagnostics; required. */
+    void *hva;          /**< Where it is mapped; aligned to the page size. */
+    uint64_t size;      /**< Bytes; a multiple of the page size. */
+    uint64_t fd_offset; /**< Where in the file the mapping starts. */
+    uint64_t page_size; /**< Of the mapping; 0: ask the descriptor, else the
                               kernel's base page. */
-    uint64_t flags;      /**< VMEM_BACKING_SHARED and others above. */
-    int32_t fd;          /**< With #VMEM_BACKING_HAS_FD: the mapped file. Kept
+    uint64_t flags;     /**< VMEM_BACKING_SHARED and others above. */
+    int32_t fd;         /**< With #VMEM_BACKING_HAS_FD: the mapped file. Kept
                               open by the host while the backing lives. */
-    uint32_t reserved;   /**< 0. */
+    uint32_t reserved;  /**< 0. */
 };
 
 /** Memory that the library shall make. */
 struct vmem_backing_request {
-    size_t struct_size;  /**< sizeof(struct vmem_backing_request). */
-    const char *name;    /**< Appears in diagnostics; required. */
-    const char *path;    /**< #VMEM_BACKING_FILE: the file, made if missing. */
-    uint64_t size;       /**< Bytes; a multiple of the page size. */
-    uint64_t fd_offset;  /**< #VMEM_BACKING_FILE: where in the file to start. */
-    uint64_t page_size;  /**< Huge page size; 0: the kernel's default. */
-    uint64_t flags;      /**< VMEM_BACKING_SHARED and others above; SHARED is
+    size_t struct_size; /**< sizeof(struct vmem_backing_request). */
+    const char *name;   /**< Appears in diagnostics; required. */
+    const char *path;   /**< #VMEM_BACKING_FILE: the file, made if missing. */
+    uint64_t size;      /**< Bytes; a multiple of the page size. */
+    uint64_t fd_offset; /**< #VMEM_BACKING_FILE: where in the file to start. */
+    uint64_t page_size; /**< Huge page size; 0: the kernel's default. */
+    uint64_t flags;     /**< VMEM_BACKING_SHARED and others above; SHARED is
                               implied by the memfd and shared kinds, and LOCKED
                               and HAS_FD are refused. */
-    uint32_t kind;       /**< An enum vmem_backing_kind, not CUSTOM. A file on
+    uint32_t kind;      /**< An enum vmem_backing_kind, not CUSTOM. A file on
                               tmpfs is #VMEM_BACKING_FILE here. */
-    uint32_t reserved;   /**< 0. */
+    uint32_t reserved;  /**< 0. */
 };
 
 /**
@@ -155,43 +155,43 @@ struct vmem_backing_ops {
 
 /** A backing made of callbacks. */
 struct vmem_backing_custom {
-    size_t struct_size;  /**< sizeof(struct vmem_backing_custom). */
-    const char *name;    /**< Appears in diagnostics; required. */
-    uint64_t size;       /**< Bytes; a multiple of the page size. */
-    uint64_t page_size;  /**< Smallest unit of a discard, a power of two; 0: the
+    size_t struct_size; /**< sizeof(struct vmem_backing_custom). */
+    const char *name;   /**< Appears in diagnostics; required. */
+    uint64_t size;      /**< Bytes; a multiple of the page size. */
+    uint64_t page_size; /**< Smallest unit of a discard, a power of two; 0: the
                               kernel's base page. */
-    uint64_t flags;      /**< #VMEM_BACKING_POPULATE or 0. */
+    uint64_t flags;     /**< #VMEM_BACKING_POPULATE or 0. */
 };
 
 /** What a backing is; filled by vmem_backing_get_info(). */
 struct vmem_backing_info {
-    size_t struct_size;   /**< Set by the host. */
-    const char *name;     /**< @ownership{the backing's} */
-    void *hva;            /**< Where it is mapped; NULL for custom ones. */
-    uint64_t size;        /**< Bytes. */
-    uint64_t page_size;   /**< Smallest unit of a discard, bytes. */
-    uint64_t fd_offset;   /**< Where in the file it starts. */
-    uint64_t discard;     /**< Set of VMEM_BACKING_USES_*; 0 for custom ones. */
-    uint64_t flags;       /**< Set of VMEM_BACKING_SHARED and others; POPULATE
+    size_t struct_size; /**< Set by the host. */
+    const char *name;   /**< @ownership{the backing's} */
+    void *hva;          /**< Where it is mapped; NULL for custom ones. */
+    uint64_t size;      /**< Bytes. */
+    uint64_t page_size; /**< Smallest unit of a discard, bytes. */
+    uint64_t fd_offset; /**< Where in the file it starts. */
+    uint64_t discard;   /**< Set of VMEM_BACKING_USES_*; 0 for custom ones. */
+    uint64_t flags;     /**< Set of VMEM_BACKING_SHARED and others; POPULATE
                                says whether plugs populate. */
     uint64_t default_block_size; /**< Block size that a virtio-mem device gets
                                when its config leaves it 0, bytes. */
-    uint32_t kind;        /**< An enum vmem_backing_kind. */
-    int32_t fd;           /**< The file, or -1. @ownership{the backing's if it
+    uint32_t kind;               /**< An enum vmem_backing_kind. */
+    int32_t fd; /**< The file, or -1. @ownership{the backing's if it
                                was made by vmem_backing_new_allocated()} */
 };
 
 /** Counters of a backing; filled by vmem_backing_get_stats(). */
 struct vmem_backing_stats {
-    size_t struct_size;         /**< Set by the host. */
-    uint64_t nr_discards;       /**< Ranges asked to be discarded. */
-    uint64_t nr_discard_errors; /**< Of these, failed. */
-    uint64_t discarded_bytes;   /**< Bytes discarded. */
-    uint64_t nr_populates;      /**< Ranges asked to be populated. */
+    size_t struct_size;          /**< Set by the host. */
+    uint64_t nr_discards;        /**< Ranges asked to be discarded. */
+    uint64_t nr_discard_errors;  /**< Of these, failed. */
+    uint64_t discarded_bytes;    /**< Bytes discarded. */
+    uint64_t nr_populates;       /**< Ranges asked to be populated. */
     uint64_t nr_populate_errors; /**< Of these, failed. */
-    uint64_t populated_bytes;   /**< Bytes populated. */
-    uint64_t zeroed_bytes;      /**< Bytes zeroed by writing. */
-    uint64_t nr_syscalls;       /**< System calls made for all of these, usage
+    uint64_t populated_bytes;    /**< Bytes populated. */
+    uint64_t zeroed_bytes;       /**< Bytes zeroed by writing. */
+    uint64_t nr_syscalls;        /**< System calls made for all of these, usage
                                      not included; 0 for custom ones. */
 };
 

@@ -114,10 +114,12 @@ enum vmem_usable_policy {
 
 /** Who resets. */
 enum vmem_reset_kind {
-    VMEM_RESET_DRIVER = 1, /**< The driver wrote status 0 (probe, unload, kexec):
+    VMEM_RESET_DRIVER =
+        1, /**< The driver wrote status 0 (probe, unload, kexec):
                                 feature state goes, blocks stay. */
-    VMEM_RESET_SYSTEM = 2, /**< The machine is reset: everything is unplugged. */
-    VMEM_RESET_WAKEUP = 3  /**< Wake-up from suspend: nothing changes but the
+    VMEM_RESET_SYSTEM =
+        2,                /**< The machine is reset: everything is unplugged. */
+    VMEM_RESET_WAKEUP = 3 /**< Wake-up from suspend: nothing changes but the
                                 feature state. */
 };
 
@@ -131,12 +133,12 @@ enum vmem_resize_state {
 
 /** Why a resize is stalled. */
 enum vmem_resize_stall {
-    VMEM_STALL_NONE = 0,          /**< It is not. */
-    VMEM_STALL_NO_DRIVER = 1,     /**< No driver has negotiated or asked. */
-    VMEM_STALL_HOST_BUSY = 2,     /**< The last answer was BUSY; busy_reason,
+    VMEM_STALL_NONE = 0,         /**< It is not. */
+    VMEM_STALL_NO_DRIVER = 1,    /**< No driver has negotiated or asked. */
+    VMEM_STALL_HOST_BUSY = 2,    /**< The last answer was BUSY; busy_reason,
                                        busy_errno and busy_by say why. */
-    VMEM_STALL_GUEST_SILENT = 3,  /**< No request since the size was asked. */
-    VMEM_STALL_GUEST_REFUSED = 4  /**< The guest asked, and then no more: it
+    VMEM_STALL_GUEST_SILENT = 3, /**< No request since the size was asked. */
+    VMEM_STALL_GUEST_REFUSED = 4 /**< The guest asked, and then no more: it
                                        has no room, or cannot free memory. */
 };
 
@@ -150,23 +152,23 @@ enum vmem_resize_stall {
 
 /** What a device is. */
 struct vmem_device_config {
-    size_t struct_size;            /**< sizeof(struct vmem_device_config). */
-    const char *name;              /**< Unique in the region; required. */
-    uint64_t gpa;                  /**< Where the region is in the guest; a
+    size_t struct_size;          /**< sizeof(struct vmem_device_config). */
+    const char *name;            /**< Unique in the region; required. */
+    uint64_t gpa;                /**< Where the region is in the guest; a
                                         multiple of the block size. */
-    uint64_t block_size;           /**< Bytes, a power of two; 0: the backing's
+    uint64_t block_size;         /**< Bytes, a power of two; 0: the backing's
                                         default. */
-    uint64_t requested_size;       /**< At the start; a multiple of the block
+    uint64_t requested_size;     /**< At the start; a multiple of the block
                                         size, at most the region's. */
-    uint64_t usable_region_size;   /**< At the start, when larger than the policy
-                                        says; 0: what the policy says. */
-    uint64_t usable_policy;        /**< An enum vmem_usable_policy. */
-    uint64_t usable_n;             /**< Its n in bytes; 0: 2 GiB for UNIT. */
-    uint64_t features;             /**< VMEM_DEVICE_F_* to offer. */
-    uint64_t flags;                /**< #VMEM_DEVICE_REQUIRE_INACCESSIBLE etc. */
-    uint64_t node_id;              /**< NUMA node, at most 65535; 0 unless
+    uint64_t usable_region_size; /**< At the start, at least requested_size;
+                                        0: what the policy says. */
+    uint64_t usable_policy;      /**< An enum vmem_usable_policy. */
+    uint64_t usable_n;           /**< Its n in bytes; 0: 2 GiB for UNIT. */
+    uint64_t features;           /**< VMEM_DEVICE_F_* to offer. */
+    uint64_t flags;              /**< #VMEM_DEVICE_REQUIRE_INACCESSIBLE etc. */
+    uint64_t node_id;            /**< NUMA node, at most 65535; 0 unless
                                         ACPI_PXM is offered. */
-    uint64_t stall_after_ns;       /**< Silence that counts as stalled; 0:
+    uint64_t stall_after_ns;     /**< Silence that counts as stalled; 0:
                                         #VMEM_DEVICE_STALL_AFTER_NS. */
 };
 
@@ -181,7 +183,8 @@ struct vmem_resize_status {
     uint32_t reason;           /**< An enum vmem_resize_stall. */
     uint32_t busy_reason;      /**< An enum vmem_reason of the last BUSY. */
     int32_t busy_errno;        /**< Its negative errno. */
-    char busy_by[VMEM_NAME_MAX + 1]; /**< Freezer's or listener's name, or "". */
+    char
+        busy_by[VMEM_NAME_MAX + 1]; /**< Freezer's or listener's name, or "". */
 };
 
 /** Notifications; each may be NULL. */
@@ -218,27 +221,27 @@ struct vmem_device_info {
 
 /** Counters of a device; filled by vmem_device_get_stats(). */
 struct vmem_device_stats {
-    size_t struct_size;            /**< Set by the host. */
-    uint64_t nr_requests[4][4];    /**< [request type][response type]. */
-    uint64_t nr_malformed[4];      /**< [enum vmem_malformed_reason]. */
-    uint64_t plugged_bytes;        /**< Bytes plugged in all. */
-    uint64_t unplugged_bytes;      /**< Bytes unplugged in all. */
-    uint64_t nr_config_writes;     /**< Config writes by the driver, ignored. */
-    uint64_t nr_features_refused;  /**< Feature sets that were refused. */
-    uint64_t nr_resizes;           /**< Sizes asked by the host. */
-    uint64_t nr_resets[4];         /**< [enum vmem_reset_kind]. */
-    uint64_t latency_total_ns[4];  /**< [request type]; only if measured. */
-    uint64_t latency_max_ns[4];    /**< [request type]; only if measured. */
+    size_t struct_size;           /**< Set by the host. */
+    uint64_t nr_requests[4][4];   /**< [request type][response type]. */
+    uint64_t nr_malformed[4];     /**< [enum vmem_malformed_reason]. */
+    uint64_t plugged_bytes;       /**< Bytes plugged in all. */
+    uint64_t unplugged_bytes;     /**< Bytes unplugged in all. */
+    uint64_t nr_config_writes;    /**< Config writes by the driver, ignored. */
+    uint64_t nr_features_refused; /**< Feature sets that were refused. */
+    uint64_t nr_resizes;          /**< Sizes asked by the host. */
+    uint64_t nr_resets[4];        /**< [enum vmem_reset_kind]. */
+    uint64_t latency_total_ns[4]; /**< [request type]; only if measured. */
+    uint64_t latency_max_ns[4];   /**< [request type]; only if measured. */
 };
 
 /** What became of a request; filled by vmem_device_handle_request(). */
 struct vmem_request_result {
-    size_t struct_size;  /**< Set by the host. */
-    size_t used_size;    /**< Response bytes written: 10, or 0. */
-    uint32_t type;       /**< An enum vmem_request_type, if not malformed. */
-    uint32_t response;   /**< An enum vmem_response_type, if not malformed. */
-    uint32_t malformed;  /**< An enum vmem_malformed_reason. */
-    uint32_t reason;     /**< With BUSY: an enum vmem_reason. */
+    size_t struct_size; /**< Set by the host. */
+    size_t used_size;   /**< Response bytes written: 10, or 0. */
+    uint32_t type;      /**< An enum vmem_request_type, if not malformed. */
+    uint32_t response;  /**< An enum vmem_response_type, if not malformed. */
+    uint32_t malformed; /**< An enum vmem_malformed_reason. */
+    uint32_t reason;    /**< With BUSY: an enum vmem_reason. */
 };
 
 /**
@@ -528,9 +531,8 @@ VMEM_API int vmem_device_get_stats(struct vmem_device *device,
  * @threads{any thread, any callback}
  * @since 0.1
  */
-VMEM_API int
-vmem_device_get_resize_status(struct vmem_device *device,
-                              struct vmem_resize_status *status);
+VMEM_API int vmem_device_get_resize_status(struct vmem_device *device,
+                                           struct vmem_resize_status *status);
 
 /**
  * Notice that a resize has stalled, and tell resize_changed.

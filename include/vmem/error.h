@@ -44,29 +44,30 @@ VMEM_BEGIN_DECLS
 
 /** Why a call failed; stable across releases, new ones are added at the end. */
 enum vmem_reason {
-    VMEM_REASON_NONE = 0,             /**< No error. */
-    VMEM_REASON_ARGUMENT = 1,         /**< An argument is NULL or unknown. */
-    VMEM_REASON_STRUCT_SIZE = 2,      /**< struct_size is too small. */
-    VMEM_REASON_STRUCT_TAIL = 3,      /**< Unknown members are not zero. */
-    VMEM_REASON_ALIGNMENT = 4,        /**< Misaligned, or not a power of two. */
-    VMEM_REASON_RANGE = 5,            /**< Outside the object, or over a limit. */
-    VMEM_REASON_OVERFLOW = 6,         /**< 64-bit arithmetic would wrap. */
-    VMEM_REASON_NO_MEMORY = 7,        /**< The library's own allocation failed. */
-    VMEM_REASON_IN_USE = 8,           /**< Children or users are left. */
-    VMEM_REASON_REENTERED = 9,        /**< Called from a forbidding callback. */
-    VMEM_REASON_FROZEN = 10,          /**< The region is frozen. */
-    VMEM_REASON_LISTENER_VETO = 11,   /**< A listener refused a populate. */
+    VMEM_REASON_NONE = 0,           /**< No error. */
+    VMEM_REASON_ARGUMENT = 1,       /**< An argument is NULL or unknown. */
+    VMEM_REASON_STRUCT_SIZE = 2,    /**< struct_size is too small. */
+    VMEM_REASON_STRUCT_TAIL = 3,    /**< Unknown members are not zero. */
+    VMEM_REASON_ALIGNMENT = 4,      /**< Misaligned, or not a power of two. */
+    VMEM_REASON_RANGE = 5,          /**< Outside the object, or over a limit. */
+    VMEM_REASON_OVERFLOW = 6,       /**< 64-bit arithmetic would wrap. */
+    VMEM_REASON_NO_MEMORY = 7,      /**< The library's own allocation failed. */
+    VMEM_REASON_IN_USE = 8,         /**< Children or users are left. */
+    VMEM_REASON_REENTERED = 9,      /**< Called from a forbidding callback. */
+    VMEM_REASON_FROZEN = 10,        /**< The region is frozen. */
+    VMEM_REASON_LISTENER_VETO = 11, /**< A listener refused a populate. */
     VMEM_REASON_POPULATE_FAILED = 12, /**< Host memory could not be had. */
-    VMEM_REASON_DISCARD_FAILED = 13,  /**< Host memory could not be given back. */
-    VMEM_REASON_CLAIM_CONFLICT = 14,  /**< Somebody holds an opposite claim. */
-    VMEM_REASON_DUPLICATE = 15,       /**< There is one already. */
-    VMEM_REASON_NOT_FOUND = 16,       /**< There is none. */
-    VMEM_REASON_NOT_POPULATED = 17,   /**< The memory is not populated. */
-    VMEM_REASON_READ_ONLY = 18,       /**< The file cannot be written. */
-    VMEM_REASON_SEALED = 19,          /**< A file seal forbids discarding. */
-    VMEM_REASON_UNSUPPORTED = 20,     /**< Kernel or file system cannot. */
-    VMEM_REASON_MISMATCH = 21,        /**< Description and kernel disagree. */
-    VMEM_REASON_OS = 22               /**< Some other system call failed. */
+    VMEM_REASON_DISCARD_FAILED =
+        13, /**< Host memory could not be given back. */
+    VMEM_REASON_CLAIM_CONFLICT = 14, /**< Somebody holds an opposite claim. */
+    VMEM_REASON_DUPLICATE = 15,      /**< There is one already. */
+    VMEM_REASON_NOT_FOUND = 16,      /**< There is none. */
+    VMEM_REASON_NOT_POPULATED = 17,  /**< The memory is not populated. */
+    VMEM_REASON_READ_ONLY = 18,      /**< The file cannot be written. */
+    VMEM_REASON_SEALED = 19,         /**< A file seal forbids discarding. */
+    VMEM_REASON_UNSUPPORTED = 20,    /**< Kernel or file system cannot. */
+    VMEM_REASON_MISMATCH = 21,       /**< Description and kernel disagree. */
+    VMEM_REASON_OS = 22              /**< Some other system call failed. */
 };
 
 /** Bytes in vmem_error::message, with the terminating NUL. */
@@ -79,15 +80,21 @@ enum vmem_reason {
  * when the call fails.
  */
 struct vmem_error {
-    size_t struct_size;       /**< sizeof(struct vmem_error). */
-    int32_t code;             /**< The negative errno also returned. */
-    uint32_t reason;          /**< An enum vmem_reason. */
-    struct vmem_range range;  /**< What it is about; size 0: nothing special. */
+    size_t struct_size;      /**< sizeof(struct vmem_error). */
+    int32_t code;            /**< The negative errno also returned. */
+    uint32_t reason;         /**< An enum vmem_reason. */
+    struct vmem_range range; /**< What it is about; size 0: nothing special. */
     char message[VMEM_ERROR_MESSAGE_SIZE]; /**< For people; do not parse. */
 };
 
 /** Initialiser for a struct vmem_error, in C and C++. */
-#define VMEM_ERROR_INIT { sizeof(struct vmem_error), 0, 0, { 0, 0 }, { 0 } }
+#define VMEM_ERROR_INIT                                                        \
+    {                                                                          \
+        sizeof(struct vmem_error), 0, 0, { 0, 0 },                             \
+        {                                                                      \
+            0                                                                  \
+        }                                                                      \
+    }
 
 /**
  * Name of a reason, such as "listener-veto".

@@ -63,10 +63,10 @@ struct vmem_listener_config {
     size_t struct_size;       /**< sizeof(struct vmem_listener_config). */
     const char *name;         /**< Appears in every diagnostic; required. */
     struct vmem_range window; /**< In the region; size 0 at offset 0: all. */
-    uint64_t granularity;     /**< Chunk size in bytes, a power of two not larger
+    uint64_t granularity; /**< Chunk size in bytes, a power of two not larger
                                    than the region's smallest block size; 0:
                                    whole runs. */
-    uint64_t flags;           /**< #VMEM_LISTENER_EXACT or 0. */
+    uint64_t flags;       /**< #VMEM_LISTENER_EXACT or 0. */
 };
 
 /**

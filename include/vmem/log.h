@@ -45,18 +45,19 @@ enum vmem_blame {
 
 /** What it is about; stable, new ones are added at the end. */
 enum vmem_log_code {
-    VMEM_LOG_CODE_MALFORMED = 1,        /**< Request without meaning. */
-    VMEM_LOG_CODE_GUEST_ERROR = 2,      /**< Request answered ERROR. */
-    VMEM_LOG_CODE_BUSY = 3,             /**< Request answered BUSY, and why. */
-    VMEM_LOG_CODE_RETAINED = 4,         /**< Unplugged memory stays allocated. */
-    VMEM_LOG_CODE_ZEROED = 5,           /**< Retained memory zeroed by writing. */
-    VMEM_LOG_CODE_FEATURES = 6,         /**< The driver's features refused. */
-    VMEM_LOG_CODE_SMALL_BLOCKS = 7,     /**< Block size may be too small. */
-    VMEM_LOG_CODE_READ_ALLOCATES = 8,   /**< Reading unplugged memory allocates. */
-    VMEM_LOG_CODE_FILE_MODIFIED = 9,    /**< A privately mapped file is punched. */
-    VMEM_LOG_CODE_CONFIG_WRITE = 10,    /**< The driver wrote config space. */
-    VMEM_LOG_CODE_UNVERIFIED = 11,      /**< A description was not checked. */
-    VMEM_LOG_CODE_COUNT = 12            /**< Number of codes, plus one. */
+    VMEM_LOG_CODE_MALFORMED = 1,    /**< Request without meaning. */
+    VMEM_LOG_CODE_GUEST_ERROR = 2,  /**< Request answered ERROR. */
+    VMEM_LOG_CODE_BUSY = 3,         /**< Request answered BUSY, and why. */
+    VMEM_LOG_CODE_RETAINED = 4,     /**< Unplugged memory stays allocated. */
+    VMEM_LOG_CODE_ZEROED = 5,       /**< Retained memory zeroed by writing. */
+    VMEM_LOG_CODE_FEATURES = 6,     /**< The driver's features refused. */
+    VMEM_LOG_CODE_SMALL_BLOCKS = 7, /**< Block size may be too small. */
+    VMEM_LOG_CODE_READ_ALLOCATES =
+        8,                           /**< Reading unplugged memory allocates. */
+    VMEM_LOG_CODE_FILE_MODIFIED = 9, /**< A privately mapped file is punched. */
+    VMEM_LOG_CODE_CONFIG_WRITE = 10, /**< The driver wrote config space. */
+    VMEM_LOG_CODE_UNVERIFIED = 11,   /**< A description was not checked. */
+    VMEM_LOG_CODE_COUNT = 12         /**< Number of codes, plus one. */
 };
 
 /** One record; valid during the sink's call. */

@@ -46,8 +46,8 @@ struct vmem_source_info {
     const char *name;        /**< @ownership{the source's} */
     uint64_t block_size;     /**< Bytes. */
     uint64_t populated_size; /**< Bytes that this source has populated. */
-    uint64_t retained_size;  /**< Bytes it discarded whose memory is not back. */
-    uint64_t flags;          /**< As configured. */
+    uint64_t retained_size; /**< Bytes it discarded whose memory is not back. */
+    uint64_t flags;         /**< As configured. */
 };
 
 /**

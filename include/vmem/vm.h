@@ -34,7 +34,7 @@ VMEM_BEGIN_DECLS
  */
 
 /**
- * The clock of a VM.
+ * The clock of a VM. Called with locks held: it must not call the library.
  *
  * @param opaque  vmem_vm_config::opaque.
  * @return Nanoseconds from any start; never goes back.

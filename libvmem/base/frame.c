@@ -27,7 +27,7 @@ bool vmemi_frame_is_inside(const void *vm, uint32_t kinds)
 {
     for (const struct vmemi_frame *frame = innermost; frame != NULL;
          frame = frame->outer) {
-        if (frame->vm == vm && (frame->kind & kinds) != 0) {
+        if ((vm == NULL || frame->vm == vm) && (frame->kind & kinds) != 0) {
             return true;
         }
     }

@@ -11,7 +11,7 @@
  * and a walk in a callback knows that its lock is already held. A recursive
  * mutex would recognise the second and silently allow the first. */
 enum vmemi_frame_kind {
-    VMEMI_FRAME_CHANGE = 1 << 0,    /* object: region whose change lock is held */
+    VMEMI_FRAME_CHANGE = 1 << 0, /* object: region whose change lock is held */
     VMEMI_FRAME_INVENTORY = 1 << 1, /* the machine's lists are locked */
     VMEMI_FRAME_POLICY = 1 << 2,    /* the discard policy is locked */
     VMEMI_FRAME_NOTIFY = 1 << 3,    /* object: gate; no lock is held */
@@ -30,7 +30,8 @@ void vmemi_frame_enter(struct vmemi_frame *frame, const void *vm,
                        const void *object, uint32_t kind);
 void vmemi_frame_leave(struct vmemi_frame *frame);
 
-/* Is the thread inside a frame of one of these kinds of this machine? */
+/* Is the thread inside a frame of one of these kinds, of this machine or (NULL)
+ * of any? */
 bool vmemi_frame_is_inside(const void *vm, uint32_t kinds);
 
 /* How many frames on this thread are about this object? */

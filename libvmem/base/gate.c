@@ -56,7 +56,7 @@ bool vmemi_gate_is_open(struct vmemi_gate *gate)
 
 static void release(struct vmemi_gate *gate)
 {
-    void (*release_object)(struct vmemi_gate *gate) = gate->release;
+    void (*release_object)(struct vmemi_gate * gate) = gate->release;
 
     vmemi_gate_destroy(gate);
     release_object(gate);

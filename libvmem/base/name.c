@@ -50,8 +50,7 @@ void vmemi_name_list_finish(struct vmemi_name_list *list)
     size_t used = strlen(list->text);
 
     if (list->nr_dropped > 0) {
-        snprintf(list->text + used, sizeof(list->text) - used,
-                 "%s%zu more", list->nr_names > 0 ? ", and " : "",
-                 list->nr_dropped);
+        snprintf(list->text + used, sizeof(list->text) - used, "%s%zu more",
+                 list->nr_names > 0 ? ", and " : "", list->nr_dropped);
     }
 }

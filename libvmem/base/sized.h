@@ -11,8 +11,7 @@
 
 /* Host to library: dst gets what the host knew, zeros for the rest. */
 int vmemi_sized_read(void *dst, size_t dst_size, size_t first_size,
-                     const void *src, const char *what,
-                     struct vmem_error *err);
+                     const void *src, const char *what, struct vmem_error *err);
 
 /* May the library fill this? 0 or -EINVAL. */
 int vmemi_sized_check_out(const void *dst, size_t first_size);

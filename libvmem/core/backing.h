@@ -8,6 +8,7 @@
 #include <vmem/backing.h>
 
 #include "base/name.h"
+#include "core/vm.h"
 
 /* The table through which core reaches memory. host/ implements it on Linux,
  * core/custom.c on the host program's callbacks. Ranges are checked and aligned
@@ -35,15 +36,16 @@ struct vmemi_backing_ops {
 
 /* What the implementation has found out, at creation. */
 struct vmemi_backing_traits {
-    const char *name;            /* copied */
+    const char *name; /* copied */
     uint64_t size;
     uint64_t page_size;          /* smallest unit of a discard */
     uint64_t default_block_size; /* of a virtio-mem device; power of two */
     bool populate_on_plug;
-    bool read_allocates;         /* reading discarded memory allocates */
+    bool read_allocates; /* reading discarded memory allocates */
 };
 
 struct vmem_backing {
+    struct vmemi_child child;
     struct vmemi_name name;
     struct vmem_vm *vm;
     uint64_t size;

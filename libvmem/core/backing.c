@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "core/backing.h"
+
+#include <errno.h>
+#include <inttypes.h>
+
+#include "base/alloc.h"
+#include "base/error.h"
+#include "base/range.h"
+#include "base/sized.h"
+
+int vmemi_backing_new(struct vmem_vm *vm,
+                      const struct vmemi_backing_traits *traits,
+                      const struct vmemi_backing_ops *ops, void *impl,
+                      struct vmem_backing **out, struct vmem_error *err)
+{
+    struct vmem_backing *backing;
+    struct vmemi_name name;
+    int ret;
+
+    ret = vmemi_vm_check_unlocked(vm, "vmem_backing_new", err);
+    if (ret < 0) {
+        return ret;
+    }
+    ret = vmemi_name_set(&name, traits->name, "backing name", err);
+    if (ret < 0) {
+        return ret;
+    }
+    if (!vmemi_is_power_of_two(traits->page_size) || traits->size == 0 ||
+        (traits->size & (traits->page_size - 1)) != 0) {
+        return vmemi_fail(err, -EINVAL, VMEM_REASON_ALIGNMENT, NULL,
+                          "backing \"%s\": size 0x%" PRIx64
+                          " must be a positive multiple of the page size "
+                          "0x%" PRIx64,
+                          name.text, traits->size, traits->page_size);
+    }
+    backing = vmemi_alloc0(sizeof(*backing));
+    if (backing == NULL) {
+        return vmemi_fail_no_memory(err, "a backing");
+    }
+    backing->name = name;
+    backing->vm = vm;
+    backing->size = traits->size;
+    backing->page_size = traits->page_size;
+    backing->default_block_size = traits->default_block_size;
+    backing->populate_on_plug = traits->populate_on_plug;
+    backing->read_allocates = traits->read_allocates;
+    backing->ops = ops;
+    backing->impl = impl;
+    vmemi_vm_link(vm, VMEMI_CHILD_BACKING, &backing->child, backing->name.text,
+                  backing);
+    *out = backing;
+    return 0;
+}
+
+/* "region r uses it", or nothing. */
+static int check_unused(const struct vmem_backing *backing, const char *what,
+                        struct vmem_error *err)
+{
+    const char *user = atomic_load(&backing->user);
+
+    if (user == NULL) {
+        return 0;
+    }
+    return vmemi_fail(err, -EBUSY, VMEM_REASON_IN_USE, NULL,
+                      "%s: backing \"%s\" is used by region \"%s\"", what,
+                      backing->name.text, user);
+}
+
+int vmem_backing_free(struct vmem_backing *backing, struct vmem_error *err)
+{
+    int ret;
+
+    if (backing == NULL) {
+        return 0;
+    }
+    ret = vmemi_vm_check_unlocked(backing->vm, "vmem_backing_free", err);
+    if (ret < 0) {
+        return ret;
+    }
+    ret = check_unused(backing, "vmem_backing_free", err);
+    if (ret < 0) {
+        return ret;
+    }
+    vmemi_vm_unlink(backing->vm, VMEMI_CHILD_BACKING, &backing->child);
+    backing->ops->destroy(backing->impl);
+    vmemi_free(backing);
+    return 0;
+}
+
+int vmem_backing_get_info(const struct vmem_backing *backing,
+                          struct vmem_backing_info *host_info)
+{
+    struct vmem_backing_info info = { .fd = -1 };
+
+    if (backing == NULL || vmemi_sized_check_out(host_info, sizeof(info)) < 0) {
+        return -EINVAL;
+    }
+    backing->ops->describe(backing, &info);
+    info.name = backing->name.text;
+    info.size = backing->size;
+    info.page_size = backing->page_size;
+    info.default_block_size = backing->default_block_size;
+    info.flags &= ~(VMEM_BACKING_POPULATE | VMEM_BACKING_NO_POPULATE);
+    info.flags |= backing->populate_on_plug ? VMEM_BACKING_POPULATE : 0;
+    vmemi_sized_write(host_info, &info, sizeof(info));
+    return 0;
+}
+
+int vmem_backing_get_stats(const struct vmem_backing *backing,
+                           struct vmem_backing_stats *host_stats)
+{
+    struct vmem_backing_stats stats = { 0 };
+
+    if (backing == NULL ||
+        vmemi_sized_check_out(host_stats, sizeof(stats)) < 0) {
+        return -EINVAL;
+    }
+    stats.nr_discards = atomic_load(&backing->nr_discards);
+    stats.nr_discard_errors = atomic_load(&backing->nr_discard_errors);
+    stats.discarded_bytes = atomic_load(&backing->discarded_bytes);
+    stats.nr_populates = atomic_load(&backing->nr_populates);
+    stats.nr_populate_errors = atomic_load(&backing->nr_populate_errors);
+    stats.populated_bytes = atomic_load(&backing->populated_bytes);
+    stats.zeroed_bytes = atomic_load(&backing->zeroed_bytes);
+    stats.nr_syscalls = atomic_load(&backing->nr_syscalls);
+    vmemi_sized_write(host_stats, &stats, sizeof(stats));
+    return 0;
+}
+
+int vmem_backing_get_usage(struct vmem_backing *backing,
+                           const struct vmem_range *range,
+                           struct vmem_backing_usage *host_usage,
+                           struct vmem_error *err)
+{
+    struct vmem_backing_usage usage = { 0 };
+    struct vmem_range pages;
+    uint64_t end;
+    int ret;
+
+    if (backing == NULL ||
+        vmemi_sized_check_out(host_usage, sizeof(usage)) < 0) {
+        return vmemi_fail(err, -EINVAL, VMEM_REASON_ARGUMENT, NULL,
+                          "vmem_backing_get_usage: NULL or struct_size too "
+                          "small");
+    }
+    pages.offset = 0;
+    pages.size = backing->size;
+    if (range != NULL) {
+        ret = vmemi_range_check(range, backing->size, backing->name.text, err);
+        if (ret < 0) {
+            return ret;
+        }
+        pages.offset = vmemi_align_down(range->offset, backing->page_size);
+        /* The size is a multiple of the page size: this cannot pass it. */
+        end = vmemi_align_up_saturating(vmemi_range_end(range),
+                                        backing->page_size);
+        pages.size = end - pages.offset;
+    }
+    if (pages.size > 0) {
+        ret = backing->ops->usage(backing, &pages, &usage);
+        if (ret < 0) {
+            return vmemi_fail(err, ret,
+                              ret == -ENOTSUP ? VMEM_REASON_UNSUPPORTED
+                                              : VMEM_REASON_OS,
+                              &pages, "backing \"%s\": usage: errno %d",
+                              backing->name.text, -ret);
+        }
+    }
+    vmemi_sized_write(host_usage, &usage, sizeof(usage));
+    return 0;
+}
+
+static void count(_Atomic uint64_t *counter, uint64_t by)
+{
+    atomic_fetch_add_explicit(counter, by, memory_order_relaxed);
+}
+
+int vmemi_backing_discard(struct vmem_backing *backing,
+                          const struct vmem_range *range, uint64_t *done)
+{
+    int ret;
+
+    *done = 0;
+    ret = backing->ops->discard(backing, range, done);
+    *done = ret == 0 ? range->size : vmemi_min(*done, range->size);
+    count(&backing->nr_discards, 1);
+    count(&backing->nr_discard_errors, ret < 0);
+    count(&backing->discarded_bytes, *done);
+    return ret;
+}
+
+int vmemi_backing_populate(struct vmem_backing *backing,
+                           const struct vmem_range *range)
+{
+    int ret = backing->ops->populate(backing, range);
+
+    count(&backing->nr_populates, 1);
+    count(&backing->nr_populate_errors, ret < 0);
+    count(&backing->populated_bytes, ret == 0 ? range->size : 0);
+    return ret;
+}
+
+int vmemi_backing_zero(struct vmem_backing *backing,
+                       const struct vmem_range *range)
+{
+    int ret = backing->ops->zero(backing, range);
+
+    count(&backing->zeroed_bytes, ret == 0 ? range->size : 0);
+    return ret;
+}
+
+static int check_direct_use(struct vmem_backing *backing,
+                            const struct vmem_range *range, const char *what,
+                            struct vmem_error *err)
+{
+    int ret;
+
+    if (backing == NULL || range == NULL) {
+        return vmemi_fail(err, -EINVAL, VMEM_REASON_ARGUMENT, NULL,
+                          "%s: NULL argument", what);
+    }
+    ret = vmemi_range_check(range, backing->size, backing->name.text, err);
+    if (ret < 0) {
+        return ret;
+    }
+    ret = vmemi_range_check_aligned(range, backing->page_size,
+                                    backing->name.text, err);
+    if (ret < 0) {
+        return ret;
+    }
+    return check_unused(backing, what, err);
+}
+
+int vmem_backing_discard(struct vmem_backing *backing,
+                         const struct vmem_range *range, struct vmem_error *err)
+{
+    struct vmem_range left;
+    uint64_t done;
+    int ret;
+
+    ret = check_direct_use(backing, range, "vmem_backing_discard", err);
+    if (ret < 0 || range->size == 0) {
+        return ret;
+    }
+    ret = vmemi_backing_discard(backing, range, &done);
+    if (ret < 0) {
+        left.offset = range->offset + done;
+        left.size = range->size - done;
+        return vmemi_fail(err, ret, VMEM_REASON_DISCARD_FAILED, &left,
+                          "backing \"%s\": discard at offset 0x%" PRIx64
+                          ": errno %d",
+                          backing->name.text, left.offset, -ret);
+    }
+    return 0;
+}
+
+int vmem_backing_populate(struct vmem_backing *backing,
+                          const struct vmem_range *range,
+                          struct vmem_error *err)
+{
+    int ret;
+
+    ret = check_direct_use(backing, range, "vmem_backing_populate", err);
+    if (ret < 0 || range->size == 0) {
+        return ret;
+    }
+    ret = vmemi_backing_populate(backing, range);
+    if (ret < 0) {
+        return vmemi_fail(err, ret, VMEM_REASON_POPULATE_FAILED, range,
+                          "backing \"%s\": populate of 0x%" PRIx64
+                          " bytes: errno %d",
+                          backing->name.text, range->size, -ret);
+    }
+    return 0;
+}

@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "core/claim.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+
+#include <glib.h>
+
+#include "base/alloc.h"
+#include "base/error.h"
+#include "base/gate.h"
+#include "core/vm.h"
+
+#define FORBIDS                                                                \
+    (VMEM_CLAIM_BIT(VMEM_CLAIM_FORBID_ALL) |                                   \
+     VMEM_CLAIM_BIT(VMEM_CLAIM_FORBID_UNCOORDINATED))
+#define NEEDS                                                                  \
+    (VMEM_CLAIM_BIT(VMEM_CLAIM_NEED_UNCOORDINATED) |                           \
+     VMEM_CLAIM_BIT(VMEM_CLAIM_NEED_COORDINATED))
+
+/* The kinds that a kind cannot live with. */
+static const uint32_t conflicts[] = {
+    [VMEM_CLAIM_FORBID_ALL] = NEEDS,
+    [VMEM_CLAIM_FORBID_UNCOORDINATED] =
+        VMEM_CLAIM_BIT(VMEM_CLAIM_NEED_UNCOORDINATED),
+    [VMEM_CLAIM_NEED_UNCOORDINATED] = FORBIDS,
+    [VMEM_CLAIM_NEED_COORDINATED] = VMEM_CLAIM_BIT(VMEM_CLAIM_FORBID_ALL),
+};
+
+#define NR_KINDS (sizeof(conflicts) / sizeof(conflicts[0]))
+
+struct vmem_discard_claim {
+    GList link;
+    uint32_t kind;
+    struct vmemi_name owner;
+};
+
+struct vmem_discard_watcher {
+    struct vmemi_gate gate;
+    GList link;
+    vmem_discard_watcher_fn fn;
+    void *opaque;
+    uint64_t told_generation;
+};
+
+struct vmemi_policy {
+    struct vmemi_mutex lock; /* guards everything but held, to write it too */
+    _Atomic uint32_t held;   /* VMEM_CLAIM_BIT of the kinds that are held */
+    uint32_t nr_held[NR_KINDS];
+    GQueue claims;
+    GQueue watchers;
+    uint64_t generation; /* counts changes of held */
+    bool dispatching;    /* some thread is telling watchers */
+};
+
+int vmemi_policy_new(struct vmemi_policy **out)
+{
+    struct vmemi_policy *policy = vmemi_alloc0(sizeof(*policy));
+    int ret;
+
+    if (policy == NULL) {
+        return -ENOMEM;
+    }
+    ret = vmemi_mutex_init(&policy->lock);
+    if (ret < 0) {
+        vmemi_free(policy);
+        return ret;
+    }
+    *out = policy;
+    return 0;
+}
+
+void vmemi_policy_free(struct vmemi_policy *policy)
+{
+    vmemi_mutex_destroy(&policy->lock);
+    vmemi_free(policy);
+}
+
+int vmemi_policy_check_unused(const struct vmem_vm *vm, struct vmem_error *err)
+{
+    struct vmemi_policy *policy = vm->policy;
+    struct vmemi_name_list names = { 0 };
+    unsigned int nr_watchers;
+
+    vmemi_mutex_lock(&policy->lock);
+    for (GList *link = policy->claims.head; link != NULL; link = link->next) {
+        vmemi_name_list_add(
+            &names, ((struct vmem_discard_claim *)link->data)->owner.text);
+    }
+    nr_watchers = policy->watchers.length;
+    vmemi_mutex_unlock(&policy->lock);
+    if (names.nr_names + names.nr_dropped + nr_watchers == 0) {
+        return 0;
+    }
+    vmemi_name_list_finish(&names);
+    return vmemi_fail(err, -EBUSY, VMEM_REASON_IN_USE, NULL,
+                      "vm \"%s\" still has discard claims (%s) and %u watchers",
+                      vm->name.text, names.text, nr_watchers);
+}
+
+/* The next watcher that has not heard of the newest change. */
+static struct vmem_discard_watcher *next_untold(struct vmemi_policy *policy)
+{
+    for (GList *link = policy->watchers.head; link != NULL; link = link->next) {
+        struct vmem_discard_watcher *watcher = link->data;
+
+        if (watcher->told_generation != policy->generation) {
+            return watcher;
+        }
+    }
+    return NULL;
+}
+
+/* One thread tells at a time, so that calls of one watcher do not overlap and
+ * the last one has the newest answer. A change made meanwhile, by another
+ * thread or in a watcher, is told by the thread that is at it. */
+static void tell_watchers(struct vmem_vm *vm)
+{
+    struct vmemi_policy *policy = vm->policy;
+    struct vmem_discard_watcher *watcher;
+
+    vmemi_mutex_lock(&policy->lock);
+    if (policy->dispatching) {
+        vmemi_mutex_unlock(&policy->lock);
+        return;
+    }
+    policy->dispatching = true;
+    while ((watcher = next_untold(policy)) != NULL) {
+        uint32_t held = atomic_load(&policy->held);
+        struct vmemi_frame frame;
+
+        watcher->told_generation = policy->generation;
+        if (!vmemi_gate_enter(&watcher->gate, &frame, vm)) {
+            continue;
+        }
+        vmemi_mutex_unlock(&policy->lock);
+        if (vmemi_gate_is_open(&watcher->gate)) {
+            watcher->fn(held, watcher->opaque);
+        }
+        vmemi_gate_leave(&watcher->gate, &frame);
+        vmemi_mutex_lock(&policy->lock);
+    }
+    policy->dispatching = false;
+    vmemi_mutex_unlock(&policy->lock);
+}
+
+/* Returns whether the answer changed. */
+static bool update_held(struct vmemi_policy *policy)
+{
+    uint32_t held = 0;
+
+    for (uint32_t kind = 1; kind < NR_KINDS; kind++) {
+        held |= policy->nr_held[kind] > 0 ? VMEM_CLAIM_BIT(kind) : 0;
+    }
+    if (held == atomic_load(&policy->held)) {
+        return false;
+    }
+    atomic_store(&policy->held, held);
+    policy->generation++;
+    return true;
+}
+
+static int fail_conflict(const struct vmemi_policy *policy, uint32_t kind,
+                         const char *owner, struct vmem_error *err)
+{
+    struct vmemi_name_list names = { 0 };
+
+    for (GList *link = policy->claims.head; link != NULL; link = link->next) {
+        const struct vmem_discard_claim *claim = link->data;
+
+        if ((conflicts[kind] & VMEM_CLAIM_BIT(claim->kind)) != 0) {
+            vmemi_name_list_add(&names, claim->owner.text);
+        }
+    }
+    vmemi_name_list_finish(&names);
+    return vmemi_fail(err, -EBUSY, VMEM_REASON_CLAIM_CONFLICT, NULL,
+                      "discard claim %u of \"%s\" conflicts with those of %s",
+                      kind, owner, names.text);
+}
+
+int vmem_discard_claim_take(struct vmem_vm *vm, uint32_t kind,
+                            const char *owner, struct vmem_discard_claim **out,
+                            struct vmem_error *err)
+{
+    struct vmem_discard_claim *claim;
+    struct vmemi_policy *policy;
+    bool changed;
+    int ret;
+
+    if (vm == NULL || out == NULL || kind == 0 || kind >= NR_KINDS) {
+        return vmemi_fail(err, -EINVAL, VMEM_REASON_ARGUMENT, NULL,
+                          "vmem_discard_claim_take: NULL or unknown kind %u",
+                          kind);
+    }
+    ret = vmemi_vm_check_unlocked(vm, "vmem_discard_claim_take", err);
+    if (ret < 0) {
+        return ret;
+    }
+    claim = vmemi_alloc0(sizeof(*claim));
+    if (claim == NULL) {
+        return vmemi_fail_no_memory(err, "a discard claim");
+    }
+    ret = vmemi_name_set(&claim->owner, owner, "claim owner", err);
+    if (ret < 0) {
+        goto fail;
+    }
+    claim->kind = kind;
+    claim->link.data = claim;
+
+    policy = vm->policy;
+    vmemi_mutex_lock(&policy->lock);
+    if ((atomic_load(&policy->held) & conflicts[kind]) != 0) {
+        ret = fail_conflict(policy, kind, claim->owner.text, err);
+        vmemi_mutex_unlock(&policy->lock);
+        goto fail;
+    }
+    g_queue_push_tail_link(&policy->claims, &claim->link);
+    policy->nr_held[kind]++;
+    changed = update_held(policy);
+    vmemi_mutex_unlock(&policy->lock);
+
+    *out = claim;
+    if (changed) {
+        tell_watchers(vm);
+    }
+    return 0;
+
+fail:
+    vmemi_free(claim);
+    return ret;
+}
+
+int vmem_discard_claim_release(struct vmem_vm *vm,
+                               struct vmem_discard_claim *claim,
+                               struct vmem_error *err)
+{
+    struct vmemi_policy *policy;
+    GList *link;
+    bool changed;
+    int ret;
+
+    if (vm == NULL || claim == NULL) {
+        return vmemi_fail(err, -EINVAL, VMEM_REASON_ARGUMENT, NULL,
+                          "vmem_discard_claim_release: NULL argument");
+    }
+    ret = vmemi_vm_check_unlocked(vm, "vmem_discard_claim_release", err);
+    if (ret < 0) {
+        return ret;
+    }
+    policy = vm->policy;
+    vmemi_mutex_lock(&policy->lock);
+    /* Searched, not trusted: the caller may have released it before. */
+    link = g_queue_find(&policy->claims, claim);
+    if (link == NULL) {
+        vmemi_mutex_unlock(&policy->lock);
+        return vmemi_fail(err, -ENOENT, VMEM_REASON_NOT_FOUND, NULL,
+                          "vm \"%s\" holds no such discard claim",
+                          vm->name.text);
+    }
+    g_queue_unlink(&policy->claims, link);
+    policy->nr_held[claim->kind]--;
+    changed = update_held(policy);
+    vmemi_mutex_unlock(&policy->lock);
+
+    vmemi_free(claim);
+    if (changed) {
+        tell_watchers(vm);
+    }
+    return 0;
+}
+
+uint32_t vmem_vm_get_claims(const struct vmem_vm *vm)
+{
+    return atomic_load(&vm->policy->held);
+}
+
+bool vmem_vm_is_discard_forbidden(const struct vmem_vm *vm)
+{
+    return (vmem_vm_get_claims(vm) & FORBIDS) != 0;
+}
+
+bool vmem_vm_is_discard_needed(const struct vmem_vm *vm)
+{
+    return (vmem_vm_get_claims(vm) & NEEDS) != 0;
+}
+
+int vmem_vm_for_each_claim(struct vmem_vm *vm,
+                           int (*fn)(uint32_t kind, const char *owner,
+                                     void *opaque),
+                           void *opaque)
+{
+    struct vmemi_frame frame;
+    bool locked;
+    int ret = 0;
+
+    if (vm == NULL || fn == NULL) {
+        return -EINVAL;
+    }
+    locked = !vmemi_frame_is_inside(vm, VMEMI_FRAME_POLICY);
+    if (locked) {
+        vmemi_mutex_lock(&vm->policy->lock);
+    }
+    vmemi_frame_enter(&frame, vm, vm->policy, VMEMI_FRAME_POLICY);
+    for (GList *link = vm->policy->claims.head; link != NULL && ret == 0;
+         link = link->next) {
+        const struct vmem_discard_claim *claim = link->data;
+
+        ret = fn(claim->kind, claim->owner.text, opaque);
+    }
+    vmemi_frame_leave(&frame);
+    if (locked) {
+        vmemi_mutex_unlock(&vm->policy->lock);
+    }
+    return ret;
+}
+
+static void release_watcher(struct vmemi_gate *gate)
+{
+    /* The gate is the first member. */
+    vmemi_free(gate);
+}
+
+_Static_assert(offsetof(struct vmem_discard_watcher, gate) == 0,
+               "release_watcher() relies on it");
+
+int vmem_discard_watcher_add(struct vmem_vm *vm, vmem_discard_watcher_fn fn,
+                             void *opaque, struct vmem_discard_watcher **out,
+                             struct vmem_error *err)
+{
+    struct vmem_discard_watcher *watcher;
+    int ret;
+
+    if (vm == NULL || fn == NULL || out == NULL) {
+        return vmemi_fail(err, -EINVAL, VMEM_REASON_ARGUMENT, NULL,
+                          "vmem_discard_watcher_add: NULL argument");
+    }
+    ret = vmemi_vm_check_unlocked(vm, "vmem_discard_watcher_add", err);
+    if (ret < 0) {
+        return ret;
+    }
+    watcher = vmemi_alloc0(sizeof(*watcher));
+    if (watcher == NULL) {
+        return vmemi_fail_no_memory(err, "a discard watcher");
+    }
+    ret = vmemi_gate_init(&watcher->gate, release_watcher);
+    if (ret < 0) {
+        vmemi_free(watcher);
+        return vmemi_fail(err, ret, VMEM_REASON_NO_MEMORY, NULL,
+                          "no lock for a discard watcher: errno %d", -ret);
+    }
+    watcher->fn = fn;
+    watcher->opaque = opaque;
+    watcher->link.data = watcher;
+
+    vmemi_mutex_lock(&vm->policy->lock);
+    watcher->told_generation = vm->policy->generation;
+    g_queue_push_tail_link(&vm->policy->watchers, &watcher->link);
+    vmemi_mutex_unlock(&vm->policy->lock);
+    *out = watcher;
+    return 0;
+}
+
+int vmem_discard_watcher_remove(struct vmem_vm *vm,
+                                struct vmem_discard_watcher *watcher,
+                                struct vmem_error *err)
+{
+    GList *link;
+    int ret;
+
+    if (vm == NULL || watcher == NULL) {
+        return vmemi_fail(err, -EINVAL, VMEM_REASON_ARGUMENT, NULL,
+                          "vmem_discard_watcher_remove: NULL argument");
+    }
+    ret = vmemi_vm_check_unlocked(vm, "vmem_discard_watcher_remove", err);
+    if (ret < 0) {
+        return ret;
+    }
+    vmemi_mutex_lock(&vm->policy->lock);
+    link = g_queue_find(&vm->policy->watchers, watcher);
+    if (link != NULL) {
+        g_queue_unlink(&vm->policy->watchers, link);
+    }
+    vmemi_mutex_unlock(&vm->policy->lock);
+    if (link == NULL) {
+        return vmemi_fail(err, -ENOENT, VMEM_REASON_NOT_FOUND, NULL,
+                          "vm \"%s\" has no such discard watcher",
+                          vm->name.text);
+    }
+    vmemi_gate_close(&watcher->gate);
+    return 0;
+}

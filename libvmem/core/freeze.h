@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VMEMI_CORE_FREEZE_H
+#define VMEMI_CORE_FREEZE_H
+
+#include "core/region.h"
+
+/* Under the change lock: -EBUSY with the owners' names if frozen, and the cause
+ * in change (which may be NULL). */
+int vmemi_region_check_thawed(const struct vmem_region *region,
+                              const char *what, struct vmemi_change *change,
+                              struct vmem_error *err);
+
+/* Adds the owners' names. Either lock. */
+void vmemi_freezers_list(const struct vmem_region *region,
+                         struct vmemi_name_list *names);
+
+#endif /* VMEMI_CORE_FREEZE_H */

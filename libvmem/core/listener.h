@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VMEMI_CORE_LISTENER_H
+#define VMEMI_CORE_LISTENER_H
+
+#include <vmem/listener.h>
+
+#include "core/region.h"
+#include "core/walk.h"
+
+struct vmem_listener {
+    GList link;
+    struct vmemi_name name;
+    struct vmem_region *region;
+    struct vmem_listener_ops ops;
+    void *opaque;
+    struct vmem_range window;
+    uint64_t granularity; /* 0: whole runs */
+    uint64_t flags;
+};
+
+/* Tells every listener, in order of registration, populate for what the terms
+ * say of the range. On a veto tells discard to those told before, in reverse
+ * order, and returns the veto with its cause in change. */
+int vmemi_listeners_populate(const struct vmemi_terms *terms,
+                             const struct vmem_range *range,
+                             struct vmemi_change *change);
+
+/* Tells every listener discard for what the terms say, in reverse order. */
+void vmemi_listeners_discard(const struct vmemi_terms *terms,
+                             const struct vmem_range *range,
+                             struct vmemi_change *change);
+
+/* The first listener with chunks larger than granularity, or NULL. */
+const struct vmem_listener *
+vmemi_listeners_find_coarser(const struct vmem_region *region,
+                             uint64_t granularity);
+
+#endif /* VMEMI_CORE_LISTENER_H */

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VMEMI_CORE_REGION_H
+#define VMEMI_CORE_REGION_H
+
+#include <vmem/region.h>
+
+#include "core/backing.h"
+#include "core/vm.h"
+
+/* Locks (I11). "change" is held across callbacks and system calls. "state" is
+ * short. What both guard is written under both and read under either; lock
+ * order is change, then state. */
+struct vmem_region {
+    struct vmemi_child child;
+    struct vmemi_name name;
+    struct vmem_vm *vm;
+    uint64_t size;
+    struct vmem_backing *backing; /* NULL: bookkeeping only */
+
+    struct vmemi_mutex change;
+    struct vmemi_mutex state;
+
+    /* Guarded by both locks, with the bitmaps of the sources. */
+    GQueue sources;   /* of struct vmem_source */
+    GQueue listeners; /* of struct vmem_listener, in order of registration */
+    GQueue freezers;  /* of struct vmemi_freezer */
+
+    _Atomic uint32_t nr_freezers; /* freezers.length, for queries */
+    _Atomic uint64_t nr_populate_calls;
+    _Atomic uint64_t nr_discard_calls;
+    _Atomic uint64_t nr_vetoes;
+    _Atomic uint64_t nr_rollbacks;
+};
+
+/* Why a change did not happen, for who has to tell somebody. */
+struct vmemi_cause {
+    int code;        /* negative errno */
+    uint32_t reason; /* enum vmem_reason */
+    const char *by;  /* listener or freezer, or ""; valid under the lock */
+};
+
+/* A change in progress: the lock, its frame, and what will be logged. */
+struct vmemi_change {
+    struct vmem_region *region;
+    struct vmemi_frame frame;
+    struct vmemi_cause cause;
+    struct vmemi_log_queue log;
+};
+
+/* Takes the change lock; -EDEADLK from a callback, and then nothing is held. */
+int vmemi_change_begin(struct vmemi_change *change, struct vmem_region *region,
+                       const char *what, struct vmem_error *err);
+
+/* Drops the lock, then sends the log. */
+void vmemi_change_end(struct vmemi_change *change);
+
+/* Smallest block size of the sources, or the region's size. Either lock. */
+uint64_t vmemi_region_min_granularity(const struct vmem_region *region);
+
+/* Bytes populated, and bytes retained. Either lock. */
+uint64_t vmemi_region_populated_size(const struct vmem_region *region);
+uint64_t vmemi_region_retained_size(const struct vmem_region *region);
+
+static inline void vmemi_count(_Atomic uint64_t *counter)
+{
+    atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
+}
+
+#endif /* VMEMI_CORE_REGION_H */

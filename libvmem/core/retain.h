@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VMEMI_CORE_RETAIN_H
+#define VMEMI_CORE_RETAIN_H
+
+#include "core/source.h"
+
+/* Memory of blocks that a source does not want: giving it back, and remembering
+ * what could not be (I6). All under the change lock, for sources that discard
+ * on regions with a backing. */
+
+/* Gives back one run; what fails is retained. 0 or the negative errno of the
+ * failure, *left being what stays. */
+int vmemi_retain_give_back(struct vmem_source *source,
+                           const struct vmem_range *run,
+                           struct vmemi_change *change,
+                           struct vmem_range *left);
+
+/* Gives back everything retained in a range; the first failure is returned, but
+ * the rest is tried too. */
+int vmemi_retain_retry(struct vmem_source *source,
+                       const struct vmem_range *range,
+                       struct vmemi_change *change, struct vmem_range *left);
+
+/* Before a range is plugged: what is retained in it is given back or, where
+ * that fails again, zeroed by writing, so that no old contents are seen. */
+int vmemi_retain_clean(struct vmem_source *source,
+                       const struct vmem_range *range,
+                       struct vmemi_change *change);
+
+/* The source leaves its region: what it retains is tried once more, and what
+ * stays is the other sources' to retain. */
+void vmemi_retain_leave(struct vmem_source *source,
+                        struct vmemi_change *change);
+
+/* Does anything have to be given back at all? */
+static inline bool vmemi_retain_applies(const struct vmem_source *source)
+{
+    return source->retained != NULL && source->region->backing != NULL;
+}
+
+#endif /* VMEMI_CORE_RETAIN_H */

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VMEMI_CORE_SOURCE_H
+#define VMEMI_CORE_SOURCE_H
+
+#include <vmem/bitmap.h>
+#include <vmem/source.h>
+
+#include "base/gate.h"
+#include "core/region.h"
+
+/* Who drives a source instead of the host program: a device. */
+struct vmemi_source_driver {
+    struct vmemi_gate *gate; /* of its notifications */
+    /* The region has thawed. Called inside the gate, without locks. */
+    void (*thawed)(struct vmemi_source_driver *driver);
+};
+
+struct vmem_source {
+    GList link;
+    struct vmemi_name name;
+    struct vmem_region *region;
+    uint64_t flags;
+    unsigned int block_shift;
+    struct vmem_bitmap *blocks; /* set: populated, as far as this source goes */
+    /* Set: discarded here, but the memory is not back yet. Never set together
+     * with blocks. NULL if the source does not discard. */
+    struct vmem_bitmap *retained;
+    uint64_t nr_commits;                /* changes of blocks so far */
+    struct vmemi_source_driver *driver; /* or NULL */
+};
+
+/* vmem_source_add() with a driver. */
+int vmemi_source_add(struct vmem_region *region,
+                     const struct vmem_source_config *config,
+                     struct vmemi_source_driver *driver,
+                     struct vmem_source **out, struct vmem_error *err);
+
+/* vmem_source_remove() whatever drives it. alone: -EBUSY if there are listeners,
+ * which would be told that everything is populated. */
+int vmemi_source_remove(struct vmem_source *source, bool alone,
+                        struct vmem_error *err);
+
+/* The two changes, under the change lock. The range is aligned and inside. The
+ * first is all or nothing and says why not in change->cause; blocks that are in
+ * the wanted state already are left alone. -EBUSY while frozen. */
+int vmemi_source_plug(struct vmem_source *source,
+                      const struct vmem_range *range,
+                      struct vmemi_change *change);
+int vmemi_source_unplug(struct vmem_source *source,
+                        const struct vmem_range *range,
+                        struct vmemi_change *change);
+
+static inline uint64_t vmemi_source_block_size(const struct vmem_source *source)
+{
+    return (uint64_t)1 << source->block_shift;
+}
+
+static inline uint64_t vmemi_source_size(const struct vmem_source *source)
+{
+    return vmem_bitmap_get_nr_set(source->blocks) << source->block_shift;
+}
+
+#endif /* VMEMI_CORE_SOURCE_H */

@@ -1,0 +1,456 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "virtio/device.h"
+
+#include <errno.h>
+#include <inttypes.h>
+
+#include "base/alloc.h"
+#include "base/error.h"
+#include "base/range.h"
+#include "base/sized.h"
+#include "core/freeze.h"
+
+#define DEFAULT_UNIT ((uint64_t)2 << 30)
+#define DEFAULT_BLOCK_SIZE ((uint64_t)2 << 20)
+
+/* The largest memory block of a Linux guest, and the most blocks that one
+ * request can name: a guest with blocks so small that a memory block does not
+ * fit a request cannot plug at all. */
+#define LARGEST_GUEST_UNIT ((uint64_t)2 << 30)
+#define MOST_BLOCKS_A_REQUEST ((uint64_t)65535)
+
+_Static_assert(offsetof(struct vmem_device, gate) == 0,
+               "release_device() relies on it");
+
+static void release_device(struct vmemi_gate *gate)
+{
+    vmemi_free(gate);
+}
+
+static int check_geometry(const struct vmem_region *region,
+                          const struct vmem_device_config *config,
+                          struct vmem_error *err)
+{
+    if (!vmemi_is_power_of_two(config->block_size)) {
+        return vmemi_fail(err, -EINVAL, VMEM_REASON_ALIGNMENT, NULL,
+                          "device \"%s\": block size 0x%" PRIx64
+                          " is not a power of two",
+                          config->name, config->block_size);
+    }
+    if ((config->gpa & (config->block_size - 1)) != 0) {
+        return vmemi_fail(err, -EINVAL, VMEM_REASON_ALIGNMENT, NULL,
+                          "device \"%s\": gpa 0x%" PRIx64
+                          " is not a multiple of the block size 0x%" PRIx64,
+                          config->name, config->gpa, config->block_size);
+    }
+    /* Ending exactly at 2^64 is allowed. */
+    if (region->size > 0 && config->gpa > UINT64_MAX - (region->size - 1)) {
+        return vmemi_fail(err, -EOVERFLOW, VMEM_REASON_OVERFLOW, NULL,
+                          "device \"%s\": gpa 0x%" PRIx64
+                          " + region size 0x%" PRIx64 " exceeds 2^64",
+                          config->name, config->gpa, region->size);
+    }
+    return 0;
+}
+
+static int check_choices(const struct vmem_device_config *config,
+                         struct vmem_error *err)
+{
+    const uint64_t features = VMEM_DEVICE_F_ACPI_PXM |
+                              VMEM_DEVICE_F_UNPLUGGED_INACCESSIBLE |
+                              VMEM_DEVICE_F_PERSISTENT_SUSPEND;
+    const uint64_t flags =
+        VMEM_DEVICE_REQUIRE_INACCESSIBLE | VMEM_DEVICE_MEASURE_LATENCY;
+
+    if ((config->features & ~features) != 0 || (config->flags & ~flags) != 0 ||
+        config->usable_policy > VMEM_USABLE_EXTENT) {
+        return vmemi_fail(err, -EINVAL, VMEM_REASON_ARGUMENT, NULL,
+                          "device \"%s\": unknown features 0x%" PRIx64
+                          ", flags 0x%" PRIx64 " or usable policy %" PRIu64,
+                          config->name, config->features & ~features,
+                          config->flags & ~flags, config->usable_policy);
+    }
+    if (config->node_id > UINT16_MAX) {
+        return vmemi_fail(err, -ERANGE, VMEM_REASON_RANGE, NULL,
+                          "device \"%s\": node %" PRIu64 ", the limit is %d",
+                          config->name, config->node_id, UINT16_MAX);
+    }
+    if (config->node_id != 0 &&
+        (config->features & VMEM_DEVICE_F_ACPI_PXM) == 0) {
+        return vmemi_fail(err, -EINVAL, VMEM_REASON_ARGUMENT, NULL,
+                          "device \"%s\": node %" PRIu64
+                          " means nothing without ACPI_PXM",
+                          config->name, config->node_id);
+    }
+    return 0;
+}
+
+static int check_usable(const struct vmem_device *device, uint64_t usable,
+                        struct vmem_error *err)
+{
+    if ((usable & (device->block_size - 1)) != 0 ||
+        usable < atomic_load(&device->requested_size)) {
+        return vmemi_fail(err, -EINVAL, VMEM_REASON_ALIGNMENT, NULL,
+                          "device \"%s\": usable size 0x%" PRIx64
+                          " is not a multiple of the block size 0x%" PRIx64
+                          " or below the requested size 0x%" PRIx64,
+                          device->name.text, usable, device->block_size,
+                          atomic_load(&device->requested_size));
+    }
+    if (usable > device->region->size) {
+        return vmemi_fail(err, -ERANGE, VMEM_REASON_RANGE, NULL,
+                          "device \"%s\": usable size 0x%" PRIx64
+                          " exceeds the region's 0x%" PRIx64,
+                          device->name.text, usable, device->region->size);
+    }
+    return 0;
+}
+
+/* Sizes and policy, from a config whose geometry is right. */
+static int set_sizes(struct vmem_device *device,
+                     const struct vmem_device_config *config,
+                     struct vmem_error *err)
+{
+    int ret;
+
+    device->usable_policy = config->usable_policy;
+    device->usable_n = config->usable_n;
+    if (device->usable_policy == VMEM_USABLE_DEFAULT) {
+        device->usable_policy = VMEM_USABLE_UNIT;
+        device->usable_n = 0;
+    }
+    if (device->usable_policy == VMEM_USABLE_UNIT && device->usable_n == 0) {
+        device->usable_n = DEFAULT_UNIT;
+    }
+    ret = vmemi_device_check_requested(device, config->requested_size, err);
+    if (ret < 0) {
+        return ret;
+    }
+    atomic_store(&device->requested_size, config->requested_size);
+    if (config->usable_region_size == 0) {
+        atomic_store(
+            &device->usable_region_size,
+            vmemi_device_policy_usable(device, config->requested_size));
+        return 0;
+    }
+    ret = check_usable(device, config->usable_region_size, err);
+    if (ret < 0) {
+        return ret;
+    }
+    atomic_store(&device->usable_region_size, config->usable_region_size);
+    return 0;
+}
+
+static int set_up(struct vmem_device *device, struct vmem_region *region,
+                  const struct vmem_device_config *config,
+                  struct vmem_error *err)
+{
+    int ret;
+
+    ret = vmemi_name_set(&device->name, config->name, "device name", err);
+    if (ret < 0) {
+        return ret;
+    }
+    ret = check_geometry(region, config, err);
+    if (ret < 0) {
+        return ret;
+    }
+    ret = check_choices(config, err);
+    if (ret < 0) {
+        return ret;
+    }
+    device->vm = region->vm;
+    device->region = region;
+    device->gpa = config->gpa;
+    device->block_size = config->block_size;
+    device->features = config->features;
+    device->flags = config->flags;
+    device->node_id = config->node_id;
+    device->stall_after_ns = config->stall_after_ns != 0
+                                 ? config->stall_after_ns
+                                 : VMEM_DEVICE_STALL_AFTER_NS;
+    device->driver.gate = &device->gate;
+    device->driver.thawed = vmemi_device_thawed;
+    device->tracker.requested_ns = vmemi_vm_now_ns(region->vm);
+    return set_sizes(device, config, err);
+}
+
+/* Takes the claim and puts the source in; undone by the caller's failure path
+ * in reverse. */
+static int join_region(struct vmem_device *device, struct vmem_error *err)
+{
+    const struct vmem_source_config config = {
+        .struct_size = sizeof(config),
+        .name = device->name.text,
+        .block_size = device->block_size,
+        .flags = VMEM_SOURCE_DISCARDS,
+    };
+    int ret;
+
+    ret = vmem_discard_claim_take(device->vm, VMEM_CLAIM_NEED_COORDINATED,
+                                  device->name.text, &device->claim, err);
+    if (ret < 0) {
+        return ret;
+    }
+    ret = vmemi_source_add(device->region, &config, &device->driver,
+                           &device->source, err);
+    if (ret < 0) {
+        vmem_discard_claim_release(device->vm, device->claim, NULL);
+    }
+    return ret;
+}
+
+static void warn_about_config(const struct vmem_device *device)
+{
+    const struct vmem_backing *backing = device->region->backing;
+
+    if (device->block_size < LARGEST_GUEST_UNIT / MOST_BLOCKS_A_REQUEST) {
+        vmemi_vm_log_now(device->vm, VMEM_LOG_WARNING, VMEM_BLAME_HOST,
+                         VMEM_LOG_CODE_SMALL_BLOCKS, device->name.text,
+                         "block size 0x%" PRIx64
+                         ": a guest with 2 GiB memory blocks needs more than "
+                         "65535 blocks a request and will fail",
+                         device->block_size);
+    }
+    if (backing != NULL && backing->read_allocates &&
+        (device->features & VMEM_DEVICE_F_UNPLUGGED_INACCESSIBLE) == 0) {
+        vmemi_vm_log_now(device->vm, VMEM_LOG_WARNING, VMEM_BLAME_HOST,
+                         VMEM_LOG_CODE_READ_ALLOCATES, device->name.text,
+                         "UNPLUGGED_INACCESSIBLE is not offered, and reading "
+                         "unplugged memory of backing \"%s\" allocates it",
+                         backing->name.text);
+    }
+}
+
+static int make(struct vmem_region *region,
+                const struct vmem_device_config *config,
+                const struct vmem_device_ops *ops, void *opaque,
+                struct vmem_device **out, struct vmem_error *err)
+{
+    struct vmem_device *device = vmemi_alloc0(sizeof(*device));
+    int ret;
+
+    if (device == NULL) {
+        return vmemi_fail_no_memory(err, "a device");
+    }
+    device->ops = *ops;
+    device->opaque = opaque;
+    ret = set_up(device, region, config, err);
+    if (ret < 0) {
+        goto fail;
+    }
+    ret = vmemi_gate_init(&device->gate, release_device);
+    if (ret < 0) {
+        vmemi_fail(err, ret, VMEM_REASON_NO_MEMORY, NULL,
+                   "device \"%s\": no lock: errno %d", device->name.text, -ret);
+        goto fail;
+    }
+    ret = join_region(device, err);
+    if (ret < 0) {
+        goto fail_gate;
+    }
+    vmemi_vm_link(device->vm, VMEMI_CHILD_DEVICE, &device->child,
+                  device->name.text, device);
+    warn_about_config(device);
+    *out = device;
+    return 0;
+
+fail_gate:
+    vmemi_gate_destroy(&device->gate);
+fail:
+    vmemi_free(device);
+    return ret;
+}
+
+int vmem_device_new(struct vmem_region *region,
+                    const struct vmem_device_config *host_config,
+                    const struct vmem_device_ops *host_ops, void *opaque,
+                    struct vmem_device **out, struct vmem_error *err)
+{
+    struct vmem_device_ops ops = { 0 };
+    struct vmem_device_config config;
+    int ret;
+
+    ret = vmemi_sized_read(&config, sizeof(config), sizeof(config), host_config,
+                           "vmem_device_config", err);
+    if (ret == 0 && host_ops != NULL) {
+        ret = vmemi_sized_read(&ops, sizeof(ops), sizeof(ops), host_ops,
+                               "vmem_device_ops", err);
+    }
+    if (ret < 0) {
+        return ret;
+    }
+    if (region == NULL || out == NULL) {
+        return vmemi_fail(err, -EINVAL, VMEM_REASON_ARGUMENT, NULL,
+                          "vmem_device_new: region or out is NULL");
+    }
+    ret = vmemi_vm_check_unlocked(region->vm, "vmem_device_new", err);
+    if (ret < 0) {
+        return ret;
+    }
+    if (config.block_size == 0) {
+        config.block_size = region->backing != NULL
+                                ? region->backing->default_block_size
+                                : DEFAULT_BLOCK_SIZE;
+    }
+    return make(region, &config, &ops, opaque, out, err);
+}
+
+int vmem_device_free(struct vmem_device *device, struct vmem_error *err)
+{
+    int ret;
+
+    if (device == NULL) {
+        return 0;
+    }
+    ret = vmemi_vm_check_unlocked(device->vm, "vmem_device_free", err);
+    if (ret < 0) {
+        return ret;
+    }
+    ret = vmemi_source_remove(device->source, true, err);
+    if (ret < 0) {
+        return ret;
+    }
+    vmemi_vm_unlink(device->vm, VMEMI_CHILD_DEVICE, &device->child);
+    vmem_discard_claim_release(device->vm, device->claim, NULL);
+    vmemi_gate_close(&device->gate);
+    return 0;
+}
+
+int vmem_device_check_removable(struct vmem_device *device,
+                                struct vmem_error *err)
+{
+    uint64_t requested;
+    uint64_t plugged;
+
+    if (device == NULL) {
+        return vmemi_fail(err, -EINVAL, VMEM_REASON_ARGUMENT, NULL,
+                          "vmem_device_check_removable: device is NULL");
+    }
+    vmemi_mutex_lock(&device->region->state);
+    requested = atomic_load(&device->requested_size);
+    plugged = vmemi_device_plugged(device);
+    vmemi_mutex_unlock(&device->region->state);
+    if (plugged == 0 && requested == 0) {
+        return 0;
+    }
+    return vmemi_fail(err, -EBUSY, VMEM_REASON_IN_USE, NULL,
+                      "device \"%s\": 0x%" PRIx64
+                      " bytes are plugged and 0x%" PRIx64 " requested",
+                      device->name.text, plugged, requested);
+}
+
+/* Under the change lock: -EBUSY while frozen, otherwise everything goes. */
+static int reset_system(struct vmem_device *device, struct vmemi_change *change,
+                        uint32_t *news, struct vmem_error *err)
+{
+    const struct vmem_range all = { .offset = 0, .size = device->region->size };
+    const uint64_t plugged = vmemi_device_plugged(device);
+    int ret;
+
+    ret = vmemi_region_check_thawed(device->region, "vmem_device_reset", NULL,
+                                    err);
+    if (ret < 0) {
+        return ret;
+    }
+    /* Also with nothing plugged: this is when retained memory is retried. */
+    vmemi_source_unplug(device->source, &all, change);
+    vmemi_device_shrink_usable(device);
+    vmemi_device_track_progress(device);
+    atomic_fetch_add(&device->unplugged_bytes, plugged);
+    *news |= plugged > 0 ? VMEMI_NEWS_SIZE : 0;
+    return 0;
+}
+
+int vmem_device_reset(struct vmem_device *device, uint32_t kind,
+                      struct vmem_error *err)
+{
+    uint32_t news = VMEMI_NEWS_RESIZE;
+    struct vmemi_change change;
+    int ret;
+
+    if (device == NULL || kind < VMEM_RESET_DRIVER ||
+        kind > VMEM_RESET_WAKEUP) {
+        return vmemi_fail(err, -EINVAL, VMEM_REASON_ARGUMENT, NULL,
+                          "vmem_device_reset: device is NULL or unknown kind "
+                          "%u",
+                          kind);
+    }
+    ret = vmemi_change_begin(&change, device->region, "vmem_device_reset", err);
+    if (ret < 0) {
+        return ret;
+    }
+    atomic_store(&device->driver_features, 0);
+    atomic_store(&device->has_driver, 0);
+    vmemi_count(&device->nr_resets[kind]);
+    if (kind == VMEM_RESET_SYSTEM) {
+        ret = reset_system(device, &change, &news, err);
+    }
+    vmemi_change_end(&change);
+    vmemi_device_tell(device, news);
+    return ret;
+}
+
+int vmem_device_get_info(struct vmem_device *device,
+                         struct vmem_device_info *host_info)
+{
+    struct vmem_device_info info = { 0 };
+    const struct vmem_source *source;
+
+    if (device == NULL || vmemi_sized_check_out(host_info, sizeof(info)) < 0) {
+        return -EINVAL;
+    }
+    source = device->source;
+    info.name = device->name.text;
+    info.region = device->region;
+    info.gpa = device->gpa;
+    info.region_size = device->region->size;
+    info.block_size = device->block_size;
+    info.features = device->features;
+    info.node_id = device->node_id;
+    vmemi_mutex_lock(&device->region->state);
+    info.requested_size = atomic_load(&device->requested_size);
+    info.usable_region_size = atomic_load(&device->usable_region_size);
+    info.plugged_size = vmemi_device_plugged(device);
+    info.retained_size = vmem_bitmap_get_nr_set(source->retained)
+                         << source->block_shift;
+    info.config_generation =
+        (uint32_t)(device->nr_publications + source->nr_commits);
+    vmemi_mutex_unlock(&device->region->state);
+    info.driver_features = atomic_load(&device->driver_features);
+    info.has_driver = atomic_load(&device->has_driver);
+    vmemi_sized_write(host_info, &info, sizeof(info));
+    return 0;
+}
+
+static void load_all(const _Atomic uint64_t *from, uint64_t *to, size_t nr)
+{
+    for (size_t i = 0; i < nr; i++) {
+        to[i] = atomic_load_explicit(&from[i], memory_order_relaxed);
+    }
+}
+
+int vmem_device_get_stats(struct vmem_device *device,
+                          struct vmem_device_stats *host_stats)
+{
+    struct vmem_device_stats stats = { 0 };
+
+    if (device == NULL ||
+        vmemi_sized_check_out(host_stats, sizeof(stats)) < 0) {
+        return -EINVAL;
+    }
+    for (size_t type = 0; type < 4; type++) {
+        load_all(device->nr_requests[type], stats.nr_requests[type], 4);
+    }
+    load_all(device->nr_malformed, stats.nr_malformed, 4);
+    load_all(device->nr_resets, stats.nr_resets, 4);
+    load_all(device->latency_total_ns, stats.latency_total_ns, 4);
+    load_all(device->latency_max_ns, stats.latency_max_ns, 4);
+    stats.plugged_bytes = atomic_load(&device->plugged_bytes);
+    stats.unplugged_bytes = atomic_load(&device->unplugged_bytes);
+    stats.nr_config_writes = atomic_load(&device->nr_config_writes);
+    stats.nr_features_refused = atomic_load(&device->nr_features_refused);
+    stats.nr_resizes = atomic_load(&device->nr_resizes);
+    vmemi_sized_write(host_stats, &stats, sizeof(stats));
+    return 0;
+}

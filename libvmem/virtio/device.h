@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VMEMI_VIRTIO_DEVICE_H
+#define VMEMI_VIRTIO_DEVICE_H
+
+#include <vmem/claim.h>
+#include <vmem/device.h>
+
+#include "core/source.h"
+
+/* Device bits: 0 to 23 and 50 to 63 (virtio 1.4, "Feature Bits"). */
+#define VMEMI_DEVICE_FEATURE_BITS                                              \
+    ((((uint64_t)1 << 24) - 1) | ~(((uint64_t)1 << 50) - 1))
+
+/* What the resize tracker knows. Guarded by the region's state lock but for
+ * the atomics, which the request path writes without it. */
+struct vmemi_tracker {
+    uint64_t requested_ns;
+    _Atomic uint64_t last_progress_ns;
+    _Atomic uint64_t nr_requests; /* since the size was asked */
+    _Atomic uint32_t
+        busy_reason; /* of the last answer; NONE: it was not BUSY */
+    int32_t busy_errno;
+    struct vmemi_name busy_by;
+    uint32_t told_state; /* as resize_changed last heard */
+    uint32_t told_reason;
+};
+
+struct vmem_device {
+    struct vmemi_gate gate; /* first: release finds the device by it */
+    struct vmemi_source_driver driver;
+    struct vmemi_child child;
+    struct vmemi_name name;
+    struct vmem_vm *vm;
+    struct vmem_region *region;
+    struct vmem_source *source;
+    struct vmem_discard_claim *claim;
+    struct vmem_device_ops ops;
+    void *opaque;
+
+    uint64_t gpa;
+    uint64_t block_size;
+    uint64_t features;
+    uint64_t flags;
+    uint64_t node_id;
+    uint64_t usable_policy;
+    uint64_t usable_n;
+    uint64_t stall_after_ns;
+
+    /* Written under the state lock. Atomic, because the request path looks at
+     * them under the change lock alone: a resize must not wait for a plug. */
+    _Atomic uint64_t requested_size;
+    _Atomic uint64_t usable_region_size;
+    uint64_t nr_publications; /* changes of the two; state lock */
+
+    _Atomic uint64_t driver_features;
+    _Atomic uint32_t has_driver;
+    struct vmemi_tracker tracker;
+
+    _Atomic uint64_t nr_requests[4][4];
+    _Atomic uint64_t nr_malformed[4];
+    _Atomic uint64_t plugged_bytes;
+    _Atomic uint64_t unplugged_bytes;
+    _Atomic uint64_t nr_config_writes;
+    _Atomic uint64_t nr_features_refused;
+    _Atomic uint64_t nr_resizes;
+    _Atomic uint64_t nr_resets[4];
+    _Atomic uint64_t latency_total_ns[4];
+    _Atomic uint64_t latency_max_ns[4];
+};
+
+/* What to tell the host program after an operation. */
+enum vmemi_device_news {
+    VMEMI_NEWS_CONFIG = 1 << 0,
+    VMEMI_NEWS_SIZE = 1 << 1,
+    VMEMI_NEWS_RESIZE = 1 << 2 /* look whether the resize's state changed */
+};
+
+/* Without locks. */
+void vmemi_device_tell(struct vmem_device *device, uint32_t news);
+
+/* What the policy says for a requested size; a multiple of the block size. */
+uint64_t vmemi_device_policy_usable(const struct vmem_device *device,
+                                    uint64_t requested_size);
+
+/* Lets the usable region shrink to what the policy says. Change lock. */
+void vmemi_device_shrink_usable(struct vmem_device *device);
+
+/* Is this size one that may be asked for? */
+int vmemi_device_check_requested(const struct vmem_device *device,
+                                 uint64_t requested_size,
+                                 struct vmem_error *err);
+
+/* How the resize goes. State lock. */
+void vmemi_device_judge(const struct vmem_device *device, uint64_t now_ns,
+                        struct vmem_resize_status *status);
+
+/* The tracker hears of every answer; change lock, without the state lock. */
+void vmemi_device_track_progress(struct vmem_device *device);
+void vmemi_device_track_busy(struct vmem_device *device,
+                             const struct vmemi_cause *cause);
+
+/* Whatever was busy is over. */
+void vmemi_device_forget_busy(struct vmem_device *device);
+
+/* The source's thawed(): kicks the guest. Inside the gate. */
+void vmemi_device_thawed(struct vmemi_source_driver *driver);
+
+/* Bytes plugged. Either lock of the region. */
+static inline uint64_t vmemi_device_plugged(const struct vmem_device *device)
+{
+    return vmemi_source_size(device->source);
+}
+
+#endif /* VMEMI_VIRTIO_DEVICE_H */

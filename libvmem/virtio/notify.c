@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What the host program hears after an operation, without locks. */
+#include "virtio/device.h"
+
+/* Has the resize's state changed since resize_changed last heard? Under the
+ * state lock, so that one change is told once. */
+static bool take_resize_change(struct vmem_device *device,
+                               struct vmem_resize_status *status)
+{
+    struct vmemi_tracker *tracker = &device->tracker;
+    bool changed;
+
+    vmemi_mutex_lock(&device->region->state);
+    vmemi_device_judge(device, vmemi_vm_now_ns(device->vm), status);
+    changed = status->state != tracker->told_state ||
+              status->reason != tracker->told_reason;
+    tracker->told_state = status->state;
+    tracker->told_reason = status->reason;
+    vmemi_mutex_unlock(&device->region->state);
+    return changed;
+}
+
+static uint64_t read_plugged(struct vmem_device *device)
+{
+    uint64_t plugged;
+
+    vmemi_mutex_lock(&device->region->state);
+    plugged = vmemi_device_plugged(device);
+    vmemi_mutex_unlock(&device->region->state);
+    return plugged;
+}
+
+void vmemi_device_tell(struct vmem_device *device, uint32_t news)
+{
+    const struct vmem_device_ops *ops = &device->ops;
+    struct vmem_resize_status status;
+    struct vmemi_frame frame;
+
+    news &= (ops->config_changed != NULL ? VMEMI_NEWS_CONFIG : 0u) |
+            (ops->size_changed != NULL ? VMEMI_NEWS_SIZE : 0u) |
+            (ops->resize_changed != NULL ? VMEMI_NEWS_RESIZE : 0u);
+    if (news == 0 || !vmemi_gate_enter(&device->gate, &frame, device->vm)) {
+        return;
+    }
+    /* Each callback may free the device; then the rest is not told, and the
+     * device lives until the gate is left. */
+    if ((news & VMEMI_NEWS_CONFIG) != 0) {
+        ops->config_changed(device->opaque);
+    }
+    if ((news & VMEMI_NEWS_SIZE) != 0 && vmemi_gate_is_open(&device->gate)) {
+        ops->size_changed(read_plugged(device), device->opaque);
+    }
+    if ((news & VMEMI_NEWS_RESIZE) != 0 && vmemi_gate_is_open(&device->gate) &&
+        take_resize_change(device, &status)) {
+        ops->resize_changed(&status, device->opaque);
+    }
+    vmemi_gate_leave(&device->gate, &frame);
+}

@@ -1,0 +1,435 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Guest bytes in, response bytes out. Nothing in here allocates, and every loop
+ * is bounded by what the host program passed. */
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/range.h"
+#include "base/sized.h"
+#include "virtio/device.h"
+#include "virtio/wire.h"
+
+/* A request being answered. */
+struct answer {
+    uint16_t response;
+    uint16_t state;
+    uint32_t news; /* enum vmemi_device_news */
+    uint32_t busy_reason;
+};
+
+/* The range that a request names, as offsets in the region: aligned, not empty,
+ * inside the usable region, in arithmetic that cannot wrap. */
+static bool find_range(const struct vmem_device *device,
+                       const struct vmemi_wire_request *request,
+                       struct vmem_range *range)
+{
+    const uint64_t usable =
+        atomic_load_explicit(&device->usable_region_size, memory_order_acquire);
+
+    if (request->gpa < device->gpa ||
+        (request->gpa & (device->block_size - 1)) != 0 ||
+        request->nr_blocks == 0) {
+        return false;
+    }
+    if (__builtin_mul_overflow((uint64_t)request->nr_blocks, device->block_size,
+                               &range->size)) {
+        return false;
+    }
+    range->offset = request->gpa - device->gpa;
+    return range->offset <= usable && range->size <= usable - range->offset;
+}
+
+static uint32_t block_state(const struct vmem_device *device,
+                            const struct vmem_range *range)
+{
+    const unsigned int shift = device->source->block_shift;
+
+    return vmem_bitmap_get_state(device->source->blocks, range->offset >> shift,
+                                 range->size >> shift);
+}
+
+static void answer_busy(struct vmem_device *device, struct vmemi_change *change,
+                        struct answer *answer)
+{
+    const struct vmemi_cause *cause = &change->cause;
+
+    answer->response = VMEM_RESPONSE_BUSY;
+    answer->busy_reason = cause->reason;
+    vmemi_device_track_busy(device, cause);
+    vmemi_log_add(&device->vm->log, &change->log, VMEM_LOG_INFO,
+                  cause->reason == VMEM_REASON_POPULATE_FAILED ||
+                          cause->reason == VMEM_REASON_DISCARD_FAILED
+                      ? VMEM_BLAME_OS
+                      : VMEM_BLAME_HOST,
+                  VMEM_LOG_CODE_BUSY, device->name.text,
+                  "request answered BUSY: %s%s%s, errno %d",
+                  vmem_reason_name(cause->reason),
+                  cause->by[0] != '\0' ? " by " : "", cause->by, -cause->code);
+}
+
+static void answer_error(struct vmem_device *device,
+                         const struct vmemi_wire_request *request,
+                         struct vmemi_change *change, struct answer *answer)
+{
+    answer->response = VMEM_RESPONSE_ERROR;
+    vmemi_log_add(&device->vm->log, &change->log, VMEM_LOG_INFO,
+                  VMEM_BLAME_GUEST, VMEM_LOG_CODE_GUEST_ERROR,
+                  device->name.text,
+                  "request %u for %u blocks at gpa 0x%" PRIx64
+                  " answered ERROR: outside the usable 0x%" PRIx64
+                  " bytes, or blocks in the wrong state",
+                  request->type, request->nr_blocks, request->gpa,
+                  atomic_load(&device->usable_region_size));
+}
+
+/* Would plugging so many bytes exceed the requested size? */
+static bool is_over_requested(const struct vmem_device *device, uint64_t size)
+{
+    const uint64_t requested =
+        atomic_load_explicit(&device->requested_size, memory_order_acquire);
+    const uint64_t plugged = vmemi_device_plugged(device);
+
+    return plugged > requested || size > requested - plugged;
+}
+
+static void plug(struct vmem_device *device,
+                 const struct vmemi_wire_request *request,
+                 struct vmemi_change *change, struct answer *answer)
+{
+    struct vmem_range range;
+
+    if (!find_range(device, request, &range) ||
+        block_state(device, &range) != VMEM_BITMAP_ALL_CLEAR) {
+        answer_error(device, request, change, answer);
+        return;
+    }
+    if (is_over_requested(device, range.size)) {
+        answer->response = VMEM_RESPONSE_NACK;
+        return;
+    }
+    if (vmemi_source_plug(device->source, &range, change) < 0) {
+        answer_busy(device, change, answer);
+        return;
+    }
+    atomic_fetch_add_explicit(&device->plugged_bytes, range.size,
+                              memory_order_relaxed);
+    answer->response = VMEM_RESPONSE_ACK;
+    answer->news |= VMEMI_NEWS_SIZE;
+}
+
+static void unplug(struct vmem_device *device,
+                   const struct vmemi_wire_request *request,
+                   struct vmemi_change *change, struct answer *answer)
+{
+    struct vmem_range range;
+
+    if (!find_range(device, request, &range) ||
+        block_state(device, &range) != VMEM_BITMAP_ALL_SET) {
+        answer_error(device, request, change, answer);
+        return;
+    }
+    if (vmemi_source_unplug(device->source, &range, change) < 0) {
+        answer_busy(device, change, answer);
+        return;
+    }
+    atomic_fetch_add_explicit(&device->unplugged_bytes, range.size,
+                              memory_order_relaxed);
+    answer->response = VMEM_RESPONSE_ACK;
+    answer->news |= VMEMI_NEWS_SIZE;
+}
+
+/* With nothing plugged it is answered even while frozen and costs nothing, but
+ * then the usable region stays as well. */
+static void unplug_all(struct vmem_device *device, struct vmemi_change *change,
+                       struct answer *answer)
+{
+    const struct vmem_range all = { .offset = 0, .size = device->region->size };
+    const uint64_t plugged = vmemi_device_plugged(device);
+
+    if (plugged > 0) {
+        if (vmemi_source_unplug(device->source, &all, change) < 0) {
+            answer_busy(device, change, answer);
+            return;
+        }
+        atomic_fetch_add_explicit(&device->unplugged_bytes, plugged,
+                                  memory_order_relaxed);
+        answer->news |= VMEMI_NEWS_SIZE;
+    }
+    if (!vmem_region_is_frozen(device->region)) {
+        vmemi_device_shrink_usable(device);
+    }
+    answer->response = VMEM_RESPONSE_ACK;
+}
+
+/* A kdump kernel asks half a million of these: the short lock is enough. */
+static void state(struct vmem_device *device,
+                  const struct vmemi_wire_request *request,
+                  struct answer *answer)
+{
+    struct vmem_range range;
+    uint32_t found = VMEM_BITMAP_MIXED;
+    bool valid;
+
+    vmemi_mutex_lock(&device->region->state);
+    valid = find_range(device, request, &range);
+    if (valid) {
+        found = block_state(device, &range);
+    }
+    vmemi_mutex_unlock(&device->region->state);
+
+    answer->response = valid ? VMEM_RESPONSE_ACK : VMEM_RESPONSE_ERROR;
+    if (!valid) {
+        answer->state = 0;
+    } else if (found == VMEM_BITMAP_ALL_SET) {
+        answer->state = VMEM_STATE_PLUGGED;
+    } else if (found == VMEM_BITMAP_ALL_CLEAR) {
+        answer->state = VMEM_STATE_UNPLUGGED;
+    } else {
+        answer->state = VMEM_STATE_MIXED;
+    }
+}
+
+/* Under the change lock. */
+static void execute(struct vmem_device *device,
+                    const struct vmemi_wire_request *request,
+                    struct vmemi_change *change, struct answer *answer)
+{
+    if (request->type == VMEM_REQUEST_PLUG) {
+        plug(device, request, change, answer);
+    } else if (request->type == VMEM_REQUEST_UNPLUG) {
+        unplug(device, request, change, answer);
+    } else {
+        unplug_all(device, change, answer);
+    }
+    if (answer->response == VMEM_RESPONSE_ACK) {
+        vmemi_device_track_progress(device);
+    }
+}
+
+static void count_latency(struct vmem_device *device, uint16_t type,
+                          uint64_t start_ns)
+{
+    const uint64_t taken_ns = vmemi_vm_now_ns(device->vm) - start_ns;
+    uint64_t max_ns = atomic_load(&device->latency_max_ns[type]);
+
+    atomic_fetch_add_explicit(&device->latency_total_ns[type], taken_ns,
+                              memory_order_relaxed);
+    while (taken_ns > max_ns &&
+           !atomic_compare_exchange_weak(&device->latency_max_ns[type], &max_ns,
+                                         taken_ns)) {
+    }
+}
+
+static int answer_request(struct vmem_device *device,
+                          const struct vmemi_wire_request *request,
+                          struct answer *answer)
+{
+    const bool timed = (device->flags & VMEM_DEVICE_MEASURE_LATENCY) != 0;
+    const uint64_t start_ns = timed ? vmemi_vm_now_ns(device->vm) : 0;
+    struct vmemi_change change;
+    int ret;
+
+    *answer = (struct answer){ .news = VMEMI_NEWS_RESIZE };
+    if (request->type == VMEM_REQUEST_STATE) {
+        ret = vmemi_vm_check_unlocked(device->vm, "vmem_device_handle_request",
+                                      NULL);
+        if (ret < 0) {
+            return ret;
+        }
+        state(device, request, answer);
+    } else {
+        ret = vmemi_change_begin(&change, device->region,
+                                 "vmem_device_handle_request", NULL);
+        if (ret < 0) {
+            return ret;
+        }
+        execute(device, request, &change, answer);
+        vmemi_change_end(&change);
+    }
+    atomic_store_explicit(&device->has_driver, 1, memory_order_relaxed);
+    vmemi_count(&device->tracker.nr_requests);
+    vmemi_count(&device->nr_requests[request->type][answer->response]);
+    if (timed) {
+        count_latency(device, request->type, start_ns);
+    }
+    return 0;
+}
+
+static int malformed(struct vmem_device *device, uint32_t reason,
+                     struct vmem_request_result *result)
+{
+    static const char *const texts[] = {
+        [VMEM_MALFORMED_NONE] = "",
+        [VMEM_MALFORMED_SHORT_REQUEST] = "fewer than 24 request bytes",
+        [VMEM_MALFORMED_SHORT_RESPONSE] = "room for fewer than 10 bytes",
+        [VMEM_MALFORMED_TYPE] = "unknown request type",
+    };
+
+    vmemi_count(&device->nr_malformed[reason]);
+    vmemi_vm_log_now(device->vm, VMEM_LOG_WARNING, VMEM_BLAME_GUEST,
+                     VMEM_LOG_CODE_MALFORMED, device->name.text,
+                     "malformed request: %s", texts[reason]);
+    result->malformed = reason;
+    return VMEM_REQUEST_MALFORMED;
+}
+
+/* Everything but moving the bytes. has_request and has_room: were there 24
+ * bytes, and is there room for 10? */
+static int handle(struct vmem_device *device, const uint8_t *request_bytes,
+                  bool has_request, bool has_room, uint8_t *response_bytes,
+                  struct vmem_request_result *result)
+{
+    struct vmemi_wire_request request;
+    struct answer answer;
+    int ret;
+
+    ret =
+        vmemi_vm_check_unlocked(device->vm, "vmem_device_handle_request", NULL);
+    if (ret < 0) {
+        return ret;
+    }
+    if (!has_request) {
+        return malformed(device, VMEM_MALFORMED_SHORT_REQUEST, result);
+    }
+    /* Before executing: an answer that cannot be delivered is no answer. */
+    if (!has_room) {
+        return malformed(device, VMEM_MALFORMED_SHORT_RESPONSE, result);
+    }
+    if (!vmemi_wire_decode_request(request_bytes, &request)) {
+        return malformed(device, VMEM_MALFORMED_TYPE, result);
+    }
+    ret = answer_request(device, &request, &answer);
+    if (ret < 0) {
+        return ret;
+    }
+    vmemi_wire_encode_response(answer.response, answer.state, response_bytes);
+    result->used_size = VMEM_DEVICE_RESPONSE_SIZE;
+    result->type = request.type;
+    result->response = answer.response;
+    result->reason = answer.busy_reason;
+    vmemi_device_tell(device, answer.news);
+    return VMEM_REQUEST_RESPOND;
+}
+
+static int check_result(const struct vmem_request_result *host_result)
+{
+    return host_result == NULL
+               ? 0
+               : vmemi_sized_check_out(host_result,
+                                       sizeof(struct vmem_request_result));
+}
+
+static void return_result(const struct vmem_request_result *result,
+                          struct vmem_request_result *host_result)
+{
+    if (host_result != NULL) {
+        vmemi_sized_write(host_result, result, sizeof(*result));
+    }
+}
+
+int vmem_device_handle_request(struct vmem_device *device, const void *request,
+                               size_t request_size, void *response,
+                               size_t response_size,
+                               struct vmem_request_result *host_result)
+{
+    const struct iovec readable = { .iov_base = (void *)(uintptr_t)request,
+                                    .iov_len = request_size };
+    const struct iovec writable = { .iov_base = response,
+                                    .iov_len = response_size };
+
+    return vmem_device_handle_request_iov(device, &readable, 1, &writable, 1,
+                                          host_result);
+}
+
+/* Pieces without bytes may have no address. */
+static bool has_null_piece(const struct iovec *pieces, size_t nr_pieces)
+{
+    if (pieces == NULL) {
+        return nr_pieces > 0;
+    }
+    for (size_t i = 0; i < nr_pieces; i++) {
+        if (pieces[i].iov_base == NULL && pieces[i].iov_len > 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Copies up to size bytes together; returns how many there were. */
+static size_t gather(const struct iovec *pieces, size_t nr_pieces,
+                     uint8_t *bytes, size_t size)
+{
+    size_t done = 0;
+
+    for (size_t i = 0; i < nr_pieces && done < size; i++) {
+        size_t part = (size_t)vmemi_min(pieces[i].iov_len, size - done);
+
+        if (part > 0) {
+            memcpy(bytes + done, pieces[i].iov_base, part);
+            done += part;
+        }
+    }
+    return done;
+}
+
+static void scatter(const struct iovec *pieces, size_t nr_pieces,
+                    const uint8_t *bytes, size_t size)
+{
+    size_t done = 0;
+
+    for (size_t i = 0; i < nr_pieces && done < size; i++) {
+        size_t part = (size_t)vmemi_min(pieces[i].iov_len, size - done);
+
+        if (part > 0) {
+            memcpy(pieces[i].iov_base, bytes + done, part);
+            done += part;
+        }
+    }
+}
+
+/* Is there room for size bytes? */
+static bool has_room_for(const struct iovec *pieces, size_t nr_pieces,
+                         size_t size)
+{
+    size_t room = 0;
+
+    for (size_t i = 0; i < nr_pieces && room < size; i++) {
+        room += (size_t)vmemi_min(pieces[i].iov_len, size - room);
+    }
+    return room >= size;
+}
+
+int vmem_device_handle_request_iov(struct vmem_device *device,
+                                   const struct iovec *readable,
+                                   size_t nr_readable,
+                                   const struct iovec *writable,
+                                   size_t nr_writable,
+                                   struct vmem_request_result *host_result)
+{
+    struct vmem_request_result result = { 0 };
+    uint8_t request[VMEM_DEVICE_REQUEST_SIZE];
+    uint8_t response[VMEM_DEVICE_RESPONSE_SIZE];
+    bool has_request;
+    int ret;
+
+    if (device == NULL || check_result(host_result) < 0 ||
+        has_null_piece(readable, nr_readable) ||
+        has_null_piece(writable, nr_writable)) {
+        return -EINVAL;
+    }
+    /* Once: the guest may change its memory while we look. */
+    has_request = gather(readable, nr_readable, request, sizeof(request)) ==
+                  sizeof(request);
+    ret = handle(device, request, has_request,
+                 has_room_for(writable, nr_writable, sizeof(response)),
+                 response, &result);
+    if (ret == VMEM_REQUEST_RESPOND) {
+        scatter(writable, nr_writable, response, sizeof(response));
+    }
+    if (ret >= 0) {
+        return_result(&result, host_result);
+    }
+    return ret;
+}
