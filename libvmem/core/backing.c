@@ -173,7 +173,9 @@ int vmem_backing_get_usage(struct vmem_backing *backing,
 
 static void count(_Atomic uint64_t *counter, uint64_t by)
 {
-    atomic_fetch_add_explicit(counter, by, memory_order_relaxed);
+    if (by > 0) {
+        atomic_fetch_add_explicit(counter, by, memory_order_relaxed);
+    }
 }
 
 int vmemi_backing_discard(struct vmem_backing *backing,

@@ -73,38 +73,68 @@ uint64_t vmem_bitmap_next_clear(const struct vmem_bitmap *bitmap,
     return next_block(bitmap, first_block, end_block, false);
 }
 
-/* The window is not empty and lies in the bitmap. All transitions of a word are
- * used up before its bits are looked at again, which is what makes short runs
- * cheap: finding the next set and the next clear block would load and mask the
- * word anew for each run. */
-static int walk_runs(const struct vmem_bitmap *bitmap, uint64_t first,
-                     uint64_t last, bool value, vmem_bitmap_run_fn fn,
-                     void *opaque)
+struct walk {
+    vmem_bitmap_run_fn fn;
+    void *opaque;
+    uint64_t first_block; /* Of the run that is_open. */
+    bool is_open;         /* Does a run go on into the word at hand? */
+};
+
+static int tell(const struct walk *walk, uint64_t first, uint64_t end)
+{
+    struct vmem_bitmap_run run = { .first_block = first,
+                                   .nr_blocks = end - first };
+
+    return walk->fn(&run, walk->opaque);
+}
+
+/* All transitions of a word are used up, two to a run, before its bits are
+ * looked at again, which is what makes short runs cheap: finding the next set
+ * and the next clear block would load and mask the word anew for each. */
+static int walk_word(struct walk *walk, uint64_t base, uint64_t t)
+{
+    uint64_t first = walk->first_block;
+
+    if (t != 0 && !walk->is_open) {
+        first = base + bm_lowest_one(t);
+        t &= t - 1;
+        walk->is_open = true;
+    }
+    while (t != 0) {
+        int ret = tell(walk, first, base + bm_lowest_one(t));
+
+        if (ret != 0) {
+            return ret;
+        }
+        t &= t - 1;
+        if (t == 0) {
+            walk->is_open = false;
+            return 0;
+        }
+        first = base + bm_lowest_one(t);
+        t &= t - 1;
+    }
+    walk->first_block = first;
+    return 0;
+}
+
+/* The window is not empty and lies in the bitmap. */
+static int walk_window(const struct vmem_bitmap *bitmap, uint64_t first,
+                       uint64_t last, struct walk *walk)
 {
     uint64_t last_word = last / BM_WORD_BITS;
     uint64_t word = first / BM_WORD_BITS;
     uint64_t t = bm_transitions_in(bitmap, word) & bm_mask_from(first) << 1;
-    struct vmem_bitmap_run run = { .first_block = first };
-    bool wanted = bm_bit_at(bitmap, first) == value;
 
     for (;;) {
+        int ret;
+
         if (word == last_word) {
             t &= bm_mask_to(last);
         }
-        for (; t != 0; t &= t - 1) {
-            uint64_t block = word * BM_WORD_BITS + bm_lowest_one(t);
-
-            if (wanted) {
-                int ret;
-
-                run.nr_blocks = block - run.first_block;
-                ret = fn(&run, opaque);
-                if (ret != 0) {
-                    return ret;
-                }
-            }
-            run.first_block = block;
-            wanted = !wanted;
+        ret = walk_word(walk, word * BM_WORD_BITS, t);
+        if (ret != 0) {
+            return ret;
         }
         word = bm_next_transition_word(bitmap, word + 1, last_word + 1);
         if (word > last_word) {
@@ -112,8 +142,7 @@ static int walk_runs(const struct vmem_bitmap *bitmap, uint64_t first,
         }
         t = bm_transitions_in(bitmap, word);
     }
-    run.nr_blocks = last - run.first_block + 1;
-    return wanted ? fn(&run, opaque) : 0;
+    return walk->is_open ? tell(walk, walk->first_block, last + 1) : 0;
 }
 
 static int for_each(const struct vmem_bitmap *bitmap, uint64_t first_block,
@@ -121,6 +150,7 @@ static int for_each(const struct vmem_bitmap *bitmap, uint64_t first_block,
                     void *opaque)
 {
     uint64_t nr_inside = bm_cut(bitmap, first_block, nr_blocks);
+    struct walk walk = { .fn = fn, .opaque = opaque };
 
     if (bitmap == NULL || fn == NULL) {
         return -EINVAL;
@@ -128,8 +158,9 @@ static int for_each(const struct vmem_bitmap *bitmap, uint64_t first_block,
     if (nr_inside == 0) {
         return 0;
     }
-    return walk_runs(bitmap, first_block, first_block + nr_inside - 1, value,
-                     fn, opaque);
+    walk.first_block = first_block;
+    walk.is_open = bm_bit_at(bitmap, first_block) == value;
+    return walk_window(bitmap, first_block, first_block + nr_inside - 1, &walk);
 }
 
 int vmem_bitmap_for_each_set(const struct vmem_bitmap *bitmap,

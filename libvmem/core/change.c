@@ -53,7 +53,7 @@ static int populate_memory(struct vmem_source *source,
         if (ret < 0) {
             change->cause.code = ret;
             change->cause.reason = VMEM_REASON_POPULATE_FAILED;
-            vmemi_count(&region->nr_rollbacks);
+            vmemi_add_locked(&region->nr_rollbacks, 1);
             return ret;
         }
     }
@@ -92,7 +92,8 @@ int vmemi_source_plug(struct vmem_source *source,
     vmemi_mutex_lock(&region->state);
     vmem_bitmap_set(source->blocks, first_block, nr_blocks, NULL);
     source->nr_commits++;
-    if (source->retained != NULL) {
+    if (source->retained != NULL &&
+        vmem_bitmap_get_nr_set(source->retained) > 0) {
         vmem_bitmap_clear(source->retained, first_block, nr_blocks, NULL);
     }
     vmemi_mutex_unlock(&region->state);

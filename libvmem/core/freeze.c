@@ -23,17 +23,13 @@ void vmemi_freezers_list(const struct vmem_region *region,
     }
 }
 
-int vmemi_region_check_thawed(const struct vmem_region *region,
-                              const char *what, struct vmemi_change *change,
-                              struct vmem_error *err)
+int vmemi_region_fail_frozen(const struct vmem_region *region, const char *what,
+                             struct vmemi_change *change,
+                             struct vmem_error *err)
 {
+    const struct vmemi_freezer *first = region->freezers.head->data;
     struct vmemi_name_list names = { 0 };
-    const struct vmemi_freezer *first;
 
-    if (region->freezers.length == 0) {
-        return 0;
-    }
-    first = region->freezers.head->data;
     if (change != NULL) {
         change->cause.code = -EBUSY;
         change->cause.reason = VMEM_REASON_FROZEN;

@@ -34,10 +34,10 @@ static int populate_run(struct vmem_listener *listener,
     for (*told = run->offset; *told < end; *told = vmemi_range_end(&chunk)) {
         chunk.offset = *told;
         chunk.size = chunk_end(listener, *told, end) - *told;
-        vmemi_count(&listener->region->nr_populate_calls);
+        vmemi_add_locked(&listener->region->nr_populate_calls, 1);
         ret = listener->ops.populate(&chunk, listener->opaque);
         if (ret != 0) {
-            vmemi_count(&listener->region->nr_vetoes);
+            vmemi_add_locked(&listener->region->nr_vetoes, 1);
             /* A positive number breaks the contract; it is a veto still. */
             return ret < 0 ? ret : -EINVAL;
         }
@@ -56,7 +56,7 @@ static void discard_run(struct vmem_listener *listener,
     for (uint64_t pos = run->offset; pos < end; pos = vmemi_range_end(&part)) {
         part.offset = pos;
         part.size = (exact ? chunk_end(listener, pos, end) : end) - pos;
-        vmemi_count(&listener->region->nr_discard_calls);
+        vmemi_add_locked(&listener->region->nr_discard_calls, 1);
         listener->ops.discard(&part, listener->opaque);
     }
 }
@@ -141,7 +141,7 @@ int vmemi_listeners_populate(const struct vmemi_terms *terms,
             change->cause.code = ret;
             change->cause.reason = VMEM_REASON_LISTENER_VETO;
             change->cause.by = listener->name.text;
-            vmemi_count(&region->nr_rollbacks);
+            vmemi_add_locked(&region->nr_rollbacks, 1);
             return ret;
         }
     }
@@ -225,7 +225,7 @@ static int replay(struct vmem_listener *listener, struct vmem_error *err)
     ret = populate_one(listener, &terms, listener->window.offset,
                        vmemi_range_end(&listener->window));
     if (ret < 0) {
-        vmemi_count(&region->nr_rollbacks);
+        vmemi_add_locked(&region->nr_rollbacks, 1);
         return vmemi_fail(err, ret, VMEM_REASON_LISTENER_VETO, NULL,
                           "listener \"%s\" refused the replay: errno %d",
                           listener->name.text, -ret);

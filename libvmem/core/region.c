@@ -344,14 +344,8 @@ int vmem_region_with_populated(struct vmem_region *region,
     return ret;
 }
 
-int vmemi_change_begin(struct vmemi_change *change, struct vmem_region *region,
-                       const char *what, struct vmem_error *err)
+void vmemi_change_lock(struct vmemi_change *change, struct vmem_region *region)
 {
-    int ret = vmemi_vm_check_unlocked(region->vm, what, err);
-
-    if (ret < 0) {
-        return ret;
-    }
     change->region = region;
     change->log.nr_records = 0;
     change->cause.code = 0;
@@ -359,7 +353,17 @@ int vmemi_change_begin(struct vmemi_change *change, struct vmem_region *region,
     change->cause.by = "";
     vmemi_mutex_lock(&region->change);
     vmemi_frame_enter(&change->frame, region->vm, region, VMEMI_FRAME_CHANGE);
-    return 0;
+}
+
+int vmemi_change_begin(struct vmemi_change *change, struct vmem_region *region,
+                       const char *what, struct vmem_error *err)
+{
+    int ret = vmemi_vm_check_unlocked(region->vm, what, err);
+
+    if (ret == 0) {
+        vmemi_change_lock(change, region);
+    }
+    return ret;
 }
 
 void vmemi_change_end(struct vmemi_change *change)

@@ -47,7 +47,10 @@ struct vmemi_change {
     struct vmemi_log_queue log;
 };
 
-/* Takes the change lock; -EDEADLK from a callback, and then nothing is held. */
+/* Takes the change lock, of which vmemi_vm_check_unlocked() said that it may. */
+void vmemi_change_lock(struct vmemi_change *change, struct vmem_region *region);
+
+/* Both; -EDEADLK from a callback, and then nothing is held. */
 int vmemi_change_begin(struct vmemi_change *change, struct vmem_region *region,
                        const char *what, struct vmem_error *err);
 
@@ -61,6 +64,16 @@ uint64_t vmemi_region_min_granularity(const struct vmem_region *region);
 uint64_t vmemi_region_populated_size(const struct vmem_region *region);
 uint64_t vmemi_region_retained_size(const struct vmem_region *region);
 
+/* For counters with one writer at a time, under a lock, and readers without it:
+ * no locked instruction. */
+static inline void vmemi_add_locked(_Atomic uint64_t *counter, uint64_t by)
+{
+    atomic_store_explicit(
+        counter, atomic_load_explicit(counter, memory_order_relaxed) + by,
+        memory_order_relaxed);
+}
+
+/* For counters with several writers. */
 static inline void vmemi_count(_Atomic uint64_t *counter)
 {
     atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);

@@ -357,7 +357,7 @@ static int reset_system(struct vmem_device *device, struct vmemi_change *change,
     vmemi_source_unplug(device->source, &all, change);
     vmemi_device_shrink_usable(device);
     vmemi_device_track_progress(device);
-    atomic_fetch_add(&device->unplugged_bytes, plugged);
+    vmemi_add_locked(&device->unplugged_bytes, plugged);
     *news |= plugged > 0 ? VMEMI_NEWS_SIZE : 0;
     return 0;
 }

@@ -16,7 +16,7 @@
 struct vmemi_tracker {
     uint64_t requested_ns;
     _Atomic uint64_t last_progress_ns;
-    _Atomic uint64_t nr_requests; /* since the size was asked */
+    _Atomic uint32_t has_asked; /* a request came since the size was asked */
     _Atomic uint32_t
         busy_reason; /* of the last answer; NONE: it was not BUSY */
     int32_t busy_errno;

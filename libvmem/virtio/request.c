@@ -113,8 +113,7 @@ static void plug(struct vmem_device *device,
         answer_busy(device, change, answer);
         return;
     }
-    atomic_fetch_add_explicit(&device->plugged_bytes, range.size,
-                              memory_order_relaxed);
+    vmemi_add_locked(&device->plugged_bytes, range.size);
     answer->response = VMEM_RESPONSE_ACK;
     answer->news |= VMEMI_NEWS_SIZE;
 }
@@ -134,8 +133,7 @@ static void unplug(struct vmem_device *device,
         answer_busy(device, change, answer);
         return;
     }
-    atomic_fetch_add_explicit(&device->unplugged_bytes, range.size,
-                              memory_order_relaxed);
+    vmemi_add_locked(&device->unplugged_bytes, range.size);
     answer->response = VMEM_RESPONSE_ACK;
     answer->news |= VMEMI_NEWS_SIZE;
 }
@@ -153,14 +151,22 @@ static void unplug_all(struct vmem_device *device, struct vmemi_change *change,
             answer_busy(device, change, answer);
             return;
         }
-        atomic_fetch_add_explicit(&device->unplugged_bytes, plugged,
-                                  memory_order_relaxed);
+        vmemi_add_locked(&device->unplugged_bytes, plugged);
         answer->news |= VMEMI_NEWS_SIZE;
     }
     if (!vmem_region_is_frozen(device->region)) {
         vmemi_device_shrink_usable(device);
     }
     answer->response = VMEM_RESPONSE_ACK;
+}
+
+/* Each type's counters are written under one lock: the state lock for STATE, the
+ * change lock for the rest. */
+static void count_answer(struct vmem_device *device,
+                         const struct vmemi_wire_request *request,
+                         const struct answer *answer)
+{
+    vmemi_add_locked(&device->nr_requests[request->type][answer->response], 1);
 }
 
 /* A kdump kernel asks half a million of these: the short lock is enough. */
@@ -177,9 +183,10 @@ static void state(struct vmem_device *device,
     if (valid) {
         found = block_state(device, &range);
     }
+    answer->response = valid ? VMEM_RESPONSE_ACK : VMEM_RESPONSE_ERROR;
+    count_answer(device, request, answer);
     vmemi_mutex_unlock(&device->region->state);
 
-    answer->response = valid ? VMEM_RESPONSE_ACK : VMEM_RESPONSE_ERROR;
     if (!valid) {
         answer->state = 0;
     } else if (found == VMEM_BITMAP_ALL_SET) {
@@ -206,6 +213,7 @@ static void execute(struct vmem_device *device,
     if (answer->response == VMEM_RESPONSE_ACK) {
         vmemi_device_track_progress(device);
     }
+    count_answer(device, request, answer);
 }
 
 static void count_latency(struct vmem_device *device, uint16_t type,
@@ -222,39 +230,27 @@ static void count_latency(struct vmem_device *device, uint16_t type,
     }
 }
 
-static int answer_request(struct vmem_device *device,
-                          const struct vmemi_wire_request *request,
-                          struct answer *answer)
+static void answer_request(struct vmem_device *device,
+                           const struct vmemi_wire_request *request,
+                           struct answer *answer)
 {
     const bool timed = (device->flags & VMEM_DEVICE_MEASURE_LATENCY) != 0;
     const uint64_t start_ns = timed ? vmemi_vm_now_ns(device->vm) : 0;
     struct vmemi_change change;
-    int ret;
 
     *answer = (struct answer){ .news = VMEMI_NEWS_RESIZE };
     if (request->type == VMEM_REQUEST_STATE) {
-        ret = vmemi_vm_check_unlocked(device->vm, "vmem_device_handle_request",
-                                      NULL);
-        if (ret < 0) {
-            return ret;
-        }
         state(device, request, answer);
     } else {
-        ret = vmemi_change_begin(&change, device->region,
-                                 "vmem_device_handle_request", NULL);
-        if (ret < 0) {
-            return ret;
-        }
+        vmemi_change_lock(&change, device->region);
         execute(device, request, &change, answer);
         vmemi_change_end(&change);
     }
     atomic_store_explicit(&device->has_driver, 1, memory_order_relaxed);
-    vmemi_count(&device->tracker.nr_requests);
-    vmemi_count(&device->nr_requests[request->type][answer->response]);
+    atomic_store_explicit(&device->tracker.has_asked, 1, memory_order_relaxed);
     if (timed) {
         count_latency(device, request->type, start_ns);
     }
-    return 0;
 }
 
 static int malformed(struct vmem_device *device, uint32_t reason,
@@ -300,10 +296,7 @@ static int handle(struct vmem_device *device, const uint8_t *request_bytes,
     if (!vmemi_wire_decode_request(request_bytes, &request)) {
         return malformed(device, VMEM_MALFORMED_TYPE, result);
     }
-    ret = answer_request(device, &request, &answer);
-    if (ret < 0) {
-        return ret;
-    }
+    answer_request(device, &request, &answer);
     vmemi_wire_encode_response(answer.response, answer.state, response_bytes);
     result->used_size = VMEM_DEVICE_RESPONSE_SIZE;
     result->type = request.type;
@@ -334,13 +327,31 @@ int vmem_device_handle_request(struct vmem_device *device, const void *request,
                                size_t response_size,
                                struct vmem_request_result *host_result)
 {
-    const struct iovec readable = { .iov_base = (void *)(uintptr_t)request,
-                                    .iov_len = request_size };
-    const struct iovec writable = { .iov_base = response,
-                                    .iov_len = response_size };
+    struct vmem_request_result result = { 0 };
+    uint8_t request_bytes[VMEM_DEVICE_REQUEST_SIZE];
+    uint8_t response_bytes[VMEM_DEVICE_RESPONSE_SIZE];
+    const bool has_request = request_size >= sizeof(request_bytes);
+    int ret;
 
-    return vmem_device_handle_request_iov(device, &readable, 1, &writable, 1,
-                                          host_result);
+    if (device == NULL || check_result(host_result) < 0 ||
+        (request == NULL && request_size > 0) ||
+        (response == NULL && response_size > 0)) {
+        return -EINVAL;
+    }
+    /* Once: the guest may change its memory while we look. */
+    if (has_request) {
+        memcpy(request_bytes, request, sizeof(request_bytes));
+    }
+    ret = handle(device, request_bytes, has_request,
+                 response_size >= sizeof(response_bytes), response_bytes,
+                 &result);
+    if (ret == VMEM_REQUEST_RESPOND) {
+        memcpy(response, response_bytes, sizeof(response_bytes));
+    }
+    if (ret >= 0) {
+        return_result(&result, host_result);
+    }
+    return ret;
 }
 
 /* Pieces without bytes may have no address. */

@@ -84,7 +84,7 @@ static void publish(struct vmem_device *device, uint64_t requested_size)
     atomic_store(&device->requested_size, requested_size);
     device->nr_publications++;
     tracker->requested_ns = vmemi_vm_now_ns(device->vm);
-    atomic_store(&tracker->nr_requests, 0);
+    atomic_store(&tracker->has_asked, 0);
     atomic_store(&tracker->busy_reason, VMEM_REASON_NONE);
     vmemi_mutex_unlock(&device->region->state);
 }
@@ -183,8 +183,8 @@ static uint32_t judge_stall(const struct vmem_device *device, uint64_t now_ns)
     if (now_ns < since_ns || now_ns - since_ns < device->stall_after_ns) {
         return VMEM_STALL_NONE;
     }
-    return atomic_load(&tracker->nr_requests) == 0 ? VMEM_STALL_GUEST_SILENT
-                                                   : VMEM_STALL_GUEST_REFUSED;
+    return atomic_load(&tracker->has_asked) == 0 ? VMEM_STALL_GUEST_SILENT
+                                                 : VMEM_STALL_GUEST_REFUSED;
 }
 
 void vmemi_device_judge(const struct vmem_device *device, uint64_t now_ns,
