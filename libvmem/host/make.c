@@ -1,0 +1,456 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Memory that the library makes: nothing of it is allocated or reserved, not
+ * even huge pages. A reservation would take the memory of everything that is
+ * unplugged, and the first discard would lose it again; an empty pool shows
+ * when a plug populates. */
+#include <errno.h>
+#include <inttypes.h>
+
+#include "base/error.h"
+#include "base/range.h"
+#include "base/sized.h"
+#include "core/vm.h"
+#include "host/kernel.h"
+#include "host/memory.h"
+#include "host/sys.h"
+
+#define REQUEST_FLAGS                                                          \
+    (VMEM_BACKING_SHARED | VMEM_BACKING_PREFER_REMOVE |                        \
+     VMEM_BACKING_POPULATE | VMEM_BACKING_NO_POPULATE)
+
+/* What to undo if a later step fails. */
+struct making {
+    struct vmemi_memory memory;
+    const char *path;
+    bool is_created;   /* the file was not there before */
+    bool is_grown;     /* the file was shorter before */
+    uint64_t old_size; /* of the file */
+};
+
+static bool is_huge_kind(uint32_t kind)
+{
+    return kind == VMEM_BACKING_HUGETLB_ANON ||
+           kind == VMEM_BACKING_HUGETLB_MEMFD;
+}
+
+static int check_kind(const struct vmem_backing_request *request,
+                      const struct vmemi_name *name, struct vmem_error *err)
+{
+    const bool is_file = request->kind == VMEM_BACKING_FILE;
+
+    if (request->kind < VMEM_BACKING_ANON ||
+        request->kind > VMEM_BACKING_HUGETLB_MEMFD) {
+        return vmemi_fail(
+            err, -EINVAL, VMEM_REASON_ARGUMENT, NULL,
+            "backing \"%s\": kind is %" PRIu32 ", must be %d to %d", name->text,
+            request->kind, VMEM_BACKING_ANON, VMEM_BACKING_HUGETLB_MEMFD);
+    }
+    if (request->kind == VMEM_BACKING_ANON &&
+        (request->flags & VMEM_BACKING_SHARED) != 0) {
+        return vmemi_fail(err, -EINVAL, VMEM_REASON_ARGUMENT, NULL,
+                          "backing \"%s\": kind VMEM_BACKING_ANON is private, "
+                          "the flags say SHARED",
+                          name->text);
+    }
+    if (is_file != (request->path != NULL && request->path[0] != '\0')) {
+        return vmemi_fail(err, -EINVAL, VMEM_REASON_ARGUMENT, NULL,
+                          "backing \"%s\": path is %s for kind %" PRIu32,
+                          name->text, is_file ? "missing" : "not allowed",
+                          request->kind);
+    }
+    if (!is_file && request->fd_offset != 0) {
+        return vmemi_fail(err, -EINVAL, VMEM_REASON_ARGUMENT, NULL,
+                          "backing \"%s\": fd_offset is 0x%" PRIx64
+                          ", must be 0 for kind %" PRIu32,
+                          name->text, request->fd_offset, request->kind);
+    }
+    return 0;
+}
+
+static int check_page_size(const struct vmem_backing_request *request,
+                           const struct vmemi_name *name,
+                           struct vmem_error *err)
+{
+    const uint64_t base_page_size = vmemi_sys_get()->page_size();
+    const uint64_t page_size = request->page_size;
+
+    if (page_size == 0) {
+        return 0;
+    }
+    if (is_huge_kind(request->kind)
+            ? vmemi_is_power_of_two(page_size) && page_size > base_page_size
+            : page_size == base_page_size ||
+                  request->kind == VMEM_BACKING_FILE) {
+        return 0;
+    }
+    return vmemi_fail(
+        err, -EINVAL, VMEM_REASON_ALIGNMENT, NULL,
+        "backing \"%s\": page size is 0x%" PRIx64 ", must be %s 0x%" PRIx64,
+        name->text, page_size,
+        is_huge_kind(request->kind) ? "a power of two above" : "0 or",
+        base_page_size);
+}
+
+static int check_request(const struct vmem_backing_request *request,
+                         const struct vmemi_memory *memory,
+                         struct vmem_error *err)
+{
+    int ret = vmemi_memory_check_flags(&memory->name, request->flags,
+                                       REQUEST_FLAGS, request->reserved, err);
+
+    if (ret == 0) {
+        ret = check_kind(request, &memory->name, err);
+    }
+    if (ret == 0) {
+        ret = check_page_size(request, &memory->name, err);
+    }
+    return ret < 0 ? ret : vmemi_memory_check_extent(memory, err);
+}
+
+/* 0 where the size of huge pages is left to the kernel. */
+static unsigned int huge_size_bits(uint64_t page_size)
+{
+    return page_size == 0
+               ? 0
+               : (unsigned int)__builtin_ctzll(page_size) << MAP_HUGE_SHIFT;
+}
+
+static int create_memfd(const struct vmemi_memory *memory, unsigned int flags,
+                        struct vmem_error *err)
+{
+    const struct vmemi_sys *sys = vmemi_sys_get();
+    int fd = sys->memfd_create(memory->name.text, flags);
+
+    if (fd == -EACCES) {
+        /* Where vm.memfd_noexec is 2. Tried second, because kernels that do
+         * not know the flag refuse it. */
+        fd = sys->memfd_create(memory->name.text, flags | MFD_NOEXEC_SEAL);
+    }
+    if (fd >= 0) {
+        return fd;
+    }
+    if ((flags & MFD_HUGETLB) != 0 &&
+        (fd == -ENODEV || fd == -EINVAL || fd == -ENOSYS)) {
+        return vmemi_fail(err, -ENOTSUP, VMEM_REASON_UNSUPPORTED, NULL,
+                          "backing \"%s\": this kernel has no huge pages of "
+                          "0x%" PRIx64 " bytes (0: of its default size): "
+                          "errno %d",
+                          memory->name.text, memory->map_page_size, -fd);
+    }
+    return vmemi_fail(err, fd, VMEM_REASON_OS, NULL,
+                      "backing \"%s\": memfd_create: errno %d",
+                      memory->name.text, -fd);
+}
+
+/* A memfd of huge pages without size, to learn whether the kernel has such
+ * pages and how large they are by default. */
+static int find_huge_page_size(struct vmemi_memory *memory,
+                               struct vmem_error *err)
+{
+    struct statfs fs;
+    int ret;
+    int fd = create_memfd(
+        memory,
+        MFD_CLOEXEC | MFD_HUGETLB | huge_size_bits(memory->map_page_size), err);
+
+    if (fd < 0) {
+        return fd;
+    }
+    ret = vmemi_sys_get()->fstatfs(fd, &fs);
+    (void)vmemi_sys_get()->close(fd);
+    if (ret < 0) {
+        return vmemi_fail(err, ret, VMEM_REASON_OS, NULL,
+                          "backing \"%s\": fstatfs of a memfd: errno %d",
+                          memory->name.text, -ret);
+    }
+    memory->map_page_size = (uint64_t)fs.f_bsize;
+    memory->page_size = memory->map_page_size;
+    return 0;
+}
+
+/* Opened before created, so that a failure later removes only a new file. */
+static int open_path(struct making *making, struct vmem_error *err)
+{
+    const struct vmemi_sys *sys = vmemi_sys_get();
+    const int flags = O_RDWR | O_CLOEXEC;
+    int fd;
+
+    VMEMI_SYS_RETRY(fd, sys->open(making->path, flags, 0));
+    if (fd == -ENOENT) {
+        VMEMI_SYS_RETRY(fd, sys->open(making->path, flags | O_CREAT | O_EXCL,
+                                      S_IRUSR | S_IWUSR));
+        making->is_created = fd >= 0;
+        if (fd == -EEXIST) { /* somebody was faster */
+            VMEMI_SYS_RETRY(fd, sys->open(making->path, flags, 0));
+        }
+    }
+    if (fd < 0) {
+        return vmemi_fail(err, fd,
+                          fd == -EACCES || fd == -EROFS ? VMEM_REASON_READ_ONLY
+                                                        : VMEM_REASON_OS,
+                          NULL, "backing \"%s\": open of %.96s: errno %d",
+                          making->memory.name.text, making->path, -fd);
+    }
+    return fd;
+}
+
+static int open_file(struct making *making, struct vmem_error *err)
+{
+    struct vmemi_memory *memory = &making->memory;
+    unsigned int flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+    int fd;
+
+    if (memory->kind == VMEM_BACKING_FILE) {
+        fd = open_path(making, err);
+    } else {
+        if (is_huge_kind(memory->kind)) {
+            flags |= MFD_HUGETLB | huge_size_bits(memory->map_page_size);
+        }
+        fd = create_memfd(memory, flags, err);
+    }
+    if (fd < 0) {
+        return fd;
+    }
+    memory->fd = fd;
+    memory->flags |= VMEM_BACKING_HAS_FD;
+    return vmemi_memory_judge_file(memory, err);
+}
+
+/* Never shorter than it was: its end may be somebody's data. */
+static int grow(struct making *making, struct vmem_error *err)
+{
+    const struct vmemi_memory *memory = &making->memory;
+    const uint64_t size = memory->fd_offset + memory->size;
+    struct stat status;
+    int ret = vmemi_sys_get()->fstat(memory->fd, &status);
+
+    if (ret == 0) {
+        making->old_size = (uint64_t)status.st_size;
+        if (making->old_size >= size) {
+            return 0;
+        }
+        VMEMI_SYS_RETRY(ret, vmemi_sys_get()->ftruncate(memory->fd, size));
+    }
+    if (ret < 0) {
+        return vmemi_fail(
+            err, ret, VMEM_REASON_OS, NULL,
+            "backing \"%s\": growing %.96s to 0x%" PRIx64 " bytes: errno %d",
+            memory->name.text, making->path != NULL ? making->path : "a memfd",
+            size, -ret);
+    }
+    making->is_grown = true;
+    return 0;
+}
+
+/* Whoever gets the descriptor of a memfd, perhaps another process, may not
+ * shrink it under the guest nor add the seals that forbid discards. */
+static int seal(const struct vmemi_memory *memory, struct vmem_error *err)
+{
+    int ret = vmemi_sys_get()->fcntl(memory->fd, F_ADD_SEALS,
+                                     F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
+
+    if (ret < 0) {
+        return vmemi_fail(err, ret, VMEM_REASON_OS, NULL,
+                          "backing \"%s\": sealing a memfd: errno %d",
+                          memory->name.text, -ret);
+    }
+    return 0;
+}
+
+static int map_flags(const struct vmemi_memory *memory)
+{
+    int flags = MAP_NORESERVE;
+
+    flags |= vmemi_memory_is_shared(memory) ? MAP_SHARED : MAP_PRIVATE;
+    flags |= memory->fd < 0 ? MAP_ANONYMOUS : 0;
+    if (memory->kind == VMEM_BACKING_HUGETLB_ANON) {
+        flags |= MAP_HUGETLB | (int)huge_size_bits(memory->map_page_size);
+    }
+    return flags;
+}
+
+/* Gives back what lies around [hva, hva + size) in [start, end). */
+static int trim(char *start, char *end, char *hva, uint64_t size)
+{
+    const struct vmemi_sys *sys = vmemi_sys_get();
+    int ret = 0;
+
+    if (hva > start) {
+        ret = sys->munmap(start, (uint64_t)(hva - start));
+    }
+    if (ret == 0 && hva + size < end) {
+        ret = sys->munmap(hva + size, (uint64_t)(end - (hva + size)));
+    }
+    return ret;
+}
+
+/* At a multiple of alignment: more is reserved than needed, the memory is
+ * mapped over its aligned part, and the rest is given back. */
+static int map_aligned(struct vmemi_memory *memory, uint64_t alignment)
+{
+    const struct vmemi_sys *sys = vmemi_sys_get();
+    const int reserve_flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+    const uint64_t reserved = memory->size + alignment;
+    void *start;
+    void *hva;
+    int ret;
+
+    ret = sys->mmap(NULL, reserved, PROT_NONE, reserve_flags, -1, 0, &start);
+    if (ret < 0) {
+        return ret;
+    }
+    hva = (void *)(uintptr_t)vmemi_align_up_saturating(
+        (uint64_t)(uintptr_t)start, alignment);
+    ret = sys->mmap(hva, memory->size, PROT_READ | PROT_WRITE,
+                    map_flags(memory) | MAP_FIXED, memory->fd,
+                    memory->fd_offset, &hva);
+    if (ret == 0) {
+        ret = trim(start, (char *)start + reserved, hva, memory->size);
+    }
+    if (ret < 0) {
+        (void)sys->munmap(start, reserved);
+        return ret;
+    }
+    memory->hva = hva;
+    return 0;
+}
+
+static int map_memory(struct vmemi_memory *memory, struct vmem_error *err)
+{
+    const bool is_huge = vmemi_memory_is_huge(memory);
+    void *hva = NULL;
+    int ret;
+
+    if (!is_huge && memory->size >= VMEMI_MEMORY_TABLE_SIZE) {
+        ret = map_aligned(memory, VMEMI_MEMORY_TABLE_SIZE);
+    } else {
+        /* The kernel aligns huge pages itself. */
+        ret = vmemi_sys_get()->mmap(NULL, memory->size, PROT_READ | PROT_WRITE,
+                                    map_flags(memory), memory->fd,
+                                    memory->fd_offset, &hva);
+        memory->hva = ret == 0 ? hva : NULL;
+    }
+    if (ret < 0) {
+        return vmemi_fail(err, ret, VMEM_REASON_OS, NULL,
+                          "backing \"%s\": mapping 0x%" PRIx64
+                          " bytes: errno %d",
+                          memory->name.text, memory->size, -ret);
+    }
+    /* A child of the process would keep every private page that is discarded
+     * here, and would need a copy of all page tables. */
+    VMEMI_SYS_RETRY(ret, vmemi_sys_get()->madvise(memory->hva, memory->size,
+                                                  MADV_DONTFORK));
+    if (ret < 0) {
+        return vmemi_fail(err, ret, VMEM_REASON_OS, NULL,
+                          "backing \"%s\": MADV_DONTFORK: errno %d",
+                          memory->name.text, -ret);
+    }
+    return 0;
+}
+
+/* As if nothing had been asked; the file shrinks again only if nobody else
+ * changed its size meanwhile. */
+static void undo(struct making *making)
+{
+    const struct vmemi_sys *sys = vmemi_sys_get();
+    struct vmemi_memory *memory = &making->memory;
+    struct stat status;
+
+    if (making->is_grown && !making->is_created && making->path != NULL &&
+        sys->fstat(memory->fd, &status) == 0 &&
+        (uint64_t)status.st_size == memory->fd_offset + memory->size) {
+        (void)sys->ftruncate(memory->fd, making->old_size);
+    }
+    if (making->is_created) {
+        (void)sys->unlink(making->path);
+    }
+    vmemi_memory_release(memory);
+}
+
+static int make(struct making *making, struct vmem_error *err)
+{
+    struct vmemi_memory *memory = &making->memory;
+    const bool is_memfd = memory->kind == VMEM_BACKING_MEMFD ||
+                          memory->kind == VMEM_BACKING_HUGETLB_MEMFD;
+    int ret;
+
+    if (is_memfd || memory->kind == VMEM_BACKING_FILE) {
+        ret = open_file(making, err);
+    } else if (is_huge_kind(memory->kind)) {
+        ret = find_huge_page_size(memory, err);
+    } else {
+        memory->map_page_size = vmemi_sys_get()->page_size();
+        memory->page_size = memory->map_page_size;
+        ret = 0;
+    }
+    if (ret == 0) {
+        ret = vmemi_memory_check_aligned(memory, err);
+    }
+    if (ret == 0 && memory->fd >= 0) {
+        ret = grow(making, err);
+    }
+    if (ret == 0 && is_memfd) {
+        ret = seal(memory, err);
+    }
+    return ret < 0 ? ret : map_memory(memory, err);
+}
+
+static int read_request(const struct vmem_backing_request *host_request,
+                        struct making *making, struct vmem_error *err)
+{
+    struct vmemi_memory *memory = &making->memory;
+    struct vmem_backing_request request;
+    int ret;
+
+    ret = vmemi_sized_read(&request, sizeof(request), sizeof(request),
+                           host_request, "vmem_backing_request", err);
+    if (ret == 0) {
+        ret = vmemi_name_set(&memory->name, request.name, "backing name", err);
+    }
+    if (ret < 0) {
+        return ret;
+    }
+    making->path = request.kind == VMEM_BACKING_FILE ? request.path : NULL;
+    memory->is_made = true;
+    memory->fd = -1;
+    memory->kind = request.kind;
+    memory->size = request.size;
+    memory->fd_offset = request.fd_offset;
+    memory->map_page_size = request.page_size;
+    memory->flags = request.flags;
+    if (request.kind == VMEM_BACKING_ANON_SHARED ||
+        request.kind == VMEM_BACKING_MEMFD ||
+        request.kind == VMEM_BACKING_HUGETLB_MEMFD) {
+        memory->flags |= VMEM_BACKING_SHARED;
+    }
+    return check_request(&request, memory, err);
+}
+
+int vmem_backing_new_allocated(struct vmem_vm *vm,
+                               const struct vmem_backing_request *request,
+                               struct vmem_backing **out,
+                               struct vmem_error *err)
+{
+    struct making making = { 0 };
+    int ret;
+
+    ret = read_request(request, &making, err);
+    if (ret == 0 && (vm == NULL || out == NULL)) {
+        ret = vmemi_fail(err, -EINVAL, VMEM_REASON_ARGUMENT, NULL,
+                         "vmem_backing_new_allocated: vm or out is NULL");
+    }
+    if (ret == 0) {
+        ret = vmemi_vm_check_unlocked(vm, "vmem_backing_new_allocated", err);
+    }
+    if (ret < 0) {
+        return ret;
+    }
+    ret = make(&making, err);
+    if (ret == 0) {
+        ret = vmemi_memory_accept(vm, &making.memory, out, err);
+    }
+    if (ret < 0) {
+        undo(&making);
+    }
+    return ret;
+}
