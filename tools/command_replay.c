@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "command.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "replay.h"
+#include "units.h"
+
+static const char summary[] =
+    "Replays recorded virtio-mem requests on real memory and compares every\n"
+    "answer with the recorded one, what is resident with what is plugged, and\n"
+    "what the listeners are told with what happens.";
+
+static const char description[] =
+    "Backings:\n"
+    "  memfd        a memory file, shared (the default)\n"
+    "  anon         anonymous memory, private\n"
+    "  anon-shared  anonymous memory, shared\n"
+    "  hugetlb      a memory file of huge pages; needs a pool of them\n"
+    "  file:PATH    a file, made and removed again, or empty and emptied "
+    "again\n"
+    "\n"
+    "Columns: plugged is what the guest has; resident is measured by asking "
+    "the\n"
+    "kernel; retained is unplugged but could not be given back; peak is the\n"
+    "highest resident so far; syscalls are those of discards and populates.\n"
+    "In JSON all sizes are in bytes.\n"
+    "\n";
+
+static bool parse_backing(const char *text, struct rig_options *options)
+{
+    static const struct {
+        const char *name;
+        enum vmem_backing_kind kind;
+    } kinds[] = {
+        { "memfd", VMEM_BACKING_MEMFD },
+        { "anon", VMEM_BACKING_ANON },
+        { "anon-shared", VMEM_BACKING_ANON_SHARED },
+        { "hugetlb", VMEM_BACKING_HUGETLB_MEMFD },
+    };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(kinds); i++) {
+        if (strcmp(kinds[i].name, text) == 0) {
+            options->kind = kinds[i].kind;
+            return true;
+        }
+    }
+    if (g_str_has_prefix(text, "file:") && text[strlen("file:")] != '\0') {
+        options->kind = VMEM_BACKING_FILE;
+        options->path = text + strlen("file:");
+        return true;
+    }
+    return false;
+}
+
+/* The file of a backing is overwritten, so it must be nobody's: made here, or
+ * empty. */
+static enum exit_code claim_file(const char *path, struct report *report,
+                                 bool *made)
+{
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    g_autofree char *message = NULL;
+    struct stat status;
+
+    *made = fd >= 0;
+    if (fd >= 0) {
+        close(fd);
+        return EXIT_CODE_GOOD;
+    }
+    if (errno != EEXIST || stat(path, &status) < 0) {
+        message = g_strdup_printf("%s: %s", path, g_strerror(errno));
+        report_error(report, message);
+        return EXIT_CODE_HOST;
+    }
+    if (!S_ISREG(status.st_mode) || status.st_size > 0) {
+        message =
+            g_strdup_printf("%s: is there and is not an empty file", path);
+        report_error(report, message);
+        return EXIT_CODE_REFUSED;
+    }
+    return EXIT_CODE_GOOD;
+}
+
+static void release_file(const char *path, bool made)
+{
+    if ((made ? unlink(path) : truncate(path, 0)) < 0) {
+        fprintf(stderr, "vmemctl: %s: %s\n", path, g_strerror(errno));
+    }
+}
+
+/* All of them, before anything runs. */
+static GPtrArray *read_traces(char **paths, int nr_paths, struct report *report)
+{
+    GPtrArray *traces =
+        g_ptr_array_new_with_free_func((GDestroyNotify)trace_free);
+
+    for (int i = 0; i < nr_paths; i++) {
+        g_autoptr(GError) error = NULL;
+        struct trace *trace = trace_read(paths[i], &error);
+
+        if (trace == NULL) {
+            report_error(report, error->message);
+            g_ptr_array_unref(traces);
+            return NULL;
+        }
+        g_ptr_array_add(traces, trace);
+    }
+    return traces;
+}
+
+static void add_totals(struct replay_totals *sum,
+                       const struct replay_totals *one)
+{
+    sum->plugged += one->plugged;
+    sum->unplugged += one->unplugged;
+    sum->end_plugged += one->end_plugged;
+    sum->end_resident += one->end_resident;
+    sum->peak_resident = MAX(sum->peak_resident, one->peak_resident);
+    sum->nr_requests += one->nr_requests;
+    sum->nr_failures += one->nr_failures;
+    sum->host_failed |= one->host_failed;
+}
+
+/* One sentence about what happened to how much memory, one about whether that
+ * was right. */
+static void report_summary(struct report *report,
+                           const struct replay_options *options,
+                           const struct replay_totals *sum, unsigned nr_traces,
+                           unsigned nr_wrong)
+{
+    g_autofree char *plugged = units_format_mib(sum->plugged);
+    g_autofree char *unplugged = units_format_mib(sum->unplugged);
+    g_autofree char *left = units_format_mib(sum->end_plugged);
+    g_autofree char *resident = units_format_mib(sum->end_resident);
+    g_autofree char *peak = units_format_mib(sum->peak_resident);
+    g_autofree char *verdict = NULL;
+    g_autofree char *text = NULL;
+
+    if (sum->host_failed) {
+        verdict = g_strdup("The host could not give what was needed.");
+    } else if (sum->end_resident > sum->end_plugged) {
+        g_autofree char *extra =
+            units_format_mib(sum->end_resident - sum->end_plugged);
+
+        verdict = g_strdup_printf("%s that should be gone are resident "
+                                  "(%" G_GUINT64_FORMAT " differences).",
+                                  extra, sum->nr_failures);
+    } else if (nr_wrong > 0) {
+        verdict = g_strdup_printf(
+            "%u of %u traces did not go as recorded (%" G_GUINT64_FORMAT
+            " differences).",
+            nr_wrong, nr_traces, sum->nr_failures);
+    } else {
+        verdict = g_strdup_printf("All %" G_GUINT64_FORMAT
+                                  " answers were as recorded.",
+                                  sum->nr_requests);
+    }
+    text = g_strdup_printf(
+        "%u trace%s on %s: %s were plugged%s, %s of them unplugged again; %s "
+        "stay plugged and %s are resident at the end, %s at the peak. %s",
+        nr_traces, nr_traces == 1 ? "" : "s", options->backing, plugged,
+        options->touch ? " and written" : "", unplugged, left, resident, peak,
+        verdict);
+    report_line(report, "%s", text);
+    report_string(report, "summary", text);
+}
+
+static enum exit_code run_traces(const GPtrArray *traces,
+                                 const struct replay_options *options,
+                                 struct report *report)
+{
+    struct replay_totals sum = { 0 };
+    uint64_t nr_records = 0;
+    unsigned nr_wrong = 0;
+
+    for (unsigned i = 0; i < traces->len; i++) {
+        nr_records +=
+            ((const struct trace *)g_ptr_array_index(traces, i))->records->len;
+    }
+    report_string(report, "backing", options->backing);
+    report_bool(report, "touch", options->touch);
+    report_string(report, "fault",
+                  options->rig.skip_discard ? "skip-discard" : NULL);
+    report_open_array(report, "traces");
+    progress_start(&report->progress, nr_records);
+    for (unsigned i = 0; i < traces->len; i++) {
+        struct replay_totals totals;
+
+        replay_run(g_ptr_array_index(traces, i), options, report, &totals);
+        add_totals(&sum, &totals);
+        nr_wrong += totals.nr_failures > 0;
+        if (totals.host_failed) {
+            break;
+        }
+    }
+    report_close_array(report);
+    report_summary(report, options, &sum, traces->len, nr_wrong);
+    return sum.host_failed ? EXIT_CODE_HOST
+           : nr_wrong > 0  ? EXIT_CODE_DIFFERS
+                           : EXIT_CODE_GOOD;
+}
+
+static enum exit_code replay_files(char **paths, int nr_paths,
+                                   const struct replay_options *options,
+                                   struct report *report)
+{
+    g_autoptr(GPtrArray) traces = read_traces(paths, nr_paths, report);
+    enum exit_code code = EXIT_CODE_GOOD;
+    bool made = false;
+
+    if (traces == NULL) {
+        return EXIT_CODE_REFUSED;
+    }
+    if (options->rig.path != NULL) {
+        code = claim_file(options->rig.path, report, &made);
+    }
+    if (code != EXIT_CODE_GOOD) {
+        return code;
+    }
+    code = run_traces(traces, options, report);
+    if (options->rig.path != NULL) {
+        release_file(options->rig.path, made);
+    }
+    return code;
+}
+
+int command_replay(int argc, char **argv)
+{
+    g_autofree char *backing = NULL;
+    g_autofree char *fault = NULL;
+    gboolean touch = FALSE;
+    gboolean json = FALSE;
+    gboolean verbose = FALSE;
+    const GOptionEntry entries[] = {
+        { "backing", 'b', 0, G_OPTION_ARG_STRING, &backing,
+          "What the memory is (default: memfd)", "KIND" },
+        { "touch", 't', 0, G_OPTION_ARG_NONE, &touch,
+          "Write every plugged page, so that memory is really used", NULL },
+        { "fault", 0, 0, G_OPTION_ARG_STRING, &fault,
+          "Break something on purpose, to see it noticed: skip-discard keeps "
+          "unplugged memory (implies --touch)",
+          "WHAT" },
+        { "json", 0, 0, G_OPTION_ARG_NONE, &json,
+          "Print one JSON object, for machines", NULL },
+        { "verbose", 'v', 0, G_OPTION_ARG_NONE, &verbose,
+          "Show what the library logs", NULL },
+        { NULL, 0, 0, 0, NULL, NULL, NULL },
+    };
+    g_autoptr(GOptionContext) context = g_option_context_new("TRACE...");
+    g_autofree char *epilogue =
+        g_strconcat(description, command_exit_codes, NULL);
+    struct replay_options options = { 0 };
+    struct report report;
+
+    g_option_context_set_summary(context, summary);
+    g_option_context_set_description(context, epilogue);
+    g_option_context_add_main_entries(context, entries, NULL);
+    if (!command_parse(context, &argc, &argv, "trace")) {
+        return EXIT_CODE_REFUSED;
+    }
+    options.backing = backing != NULL ? backing : "memfd";
+    if (!parse_backing(options.backing, &options.rig)) {
+        fprintf(stderr, "vmemctl: unknown backing \"%s\"\n", options.backing);
+        return EXIT_CODE_REFUSED;
+    }
+    if (fault != NULL && strcmp(fault, "skip-discard") != 0) {
+        fprintf(stderr, "vmemctl: unknown fault \"%s\"\n", fault);
+        return EXIT_CODE_REFUSED;
+    }
+    options.rig.skip_discard = fault != NULL;
+    options.touch = touch || fault != NULL;
+    report_init(&report, "replay", json, verbose);
+    return report_finish(&report,
+                         replay_files(argv + 1, argc - 1, &options, &report));
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "wire.h"
+
+#include <string.h>
+
+#include <glib.h>
+
+static void put_le(uint8_t *bytes, unsigned size, uint64_t value)
+{
+    for (unsigned i = 0; i < size; i++) {
+        bytes[i] = (uint8_t)(value >> (8 * i));
+    }
+}
+
+void wire_encode_request(uint8_t request[VMEM_DEVICE_REQUEST_SIZE],
+                         uint16_t type, uint64_t gpa, uint16_t nr_blocks)
+{
+    memset(request, 0, VMEM_DEVICE_REQUEST_SIZE);
+    put_le(request, 2, type);
+    put_le(request + 8, 8, gpa);
+    put_le(request + 16, 2, nr_blocks);
+}
+
+uint16_t wire_response_type(const uint8_t response[VMEM_DEVICE_RESPONSE_SIZE])
+{
+    return (uint16_t)(response[0] | response[1] << 8);
+}
+
+uint16_t wire_response_state(const uint8_t response[VMEM_DEVICE_RESPONSE_SIZE])
+{
+    return (uint16_t)(response[8] | response[9] << 8);
+}
+
+const char *wire_response_name(unsigned type)
+{
+    static const char *const names[] = { "ACK", "NACK", "BUSY", "ERROR" };
+
+    return type < G_N_ELEMENTS(names) ? names[type] : "?";
+}
+
+const char *wire_state_name(unsigned state)
+{
+    static const char *const names[] = { "plugged", "unplugged", "mixed" };
+
+    return state < G_N_ELEMENTS(names) ? names[state] : "?";
+}
