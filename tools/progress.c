@@ -2,6 +2,7 @@
 #include "progress.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include <glib.h>
@@ -40,7 +41,10 @@ void progress_step(struct progress *progress, const char *what)
         bar[i] = i < full ? '#' : '.';
     }
     bar[CELLS] = '\0';
-    fprintf(stderr, "\r\033[K[%s] %3u%% %.40s", bar, percent, what);
+    const char *slash = strrchr(what, '/');
+
+    fprintf(stderr, "\r\033[K[%s] %3u%% %.40s", bar, percent,
+            slash != NULL ? slash + 1 : what);
     fflush(stderr);
     progress->drawn_us = now_us;
     progress->visible = true;

@@ -155,8 +155,9 @@ void replay_report_end(struct replay *replay)
     report_line(report, "%s", "");
 }
 
-static void add_failure(struct replay *replay, const char *kind,
-                        const char *format, va_list args)
+static void G_GNUC_PRINTF(3, 0)
+    add_failure(struct replay *replay, const char *kind, const char *format,
+                va_list args)
 {
     struct replay_failure failure = { .line = replay->line, .kind = kind };
 

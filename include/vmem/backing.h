@@ -30,8 +30,8 @@ VMEM_BEGIN_DECLS
  * |---|---|---|
  * | anonymous private | MADV_DONTNEED | PAGEMAP_SCAN, /proc/self/pagemap |
  * | anonymous shared | MADV_REMOVE, then MADV_DONTNEED | mincore |
- * | memfd, tmpfs, disk file, shared | FALLOC_FL_PUNCH_HOLE, then MADV_DONTNEED | SEEK_DATA |
- * | file, private mapping | FALLOC_FL_PUNCH_HOLE and MADV_DONTNEED | SEEK_DATA and PAGEMAP_SCAN |
+ * | memfd, tmpfs, disk file, shared | FALLOC_FL_PUNCH_HOLE, then MADV_DONTNEED | st_blocks; SEEK_DATA for a part |
+ * | file, private mapping | FALLOC_FL_PUNCH_HOLE and MADV_DONTNEED | as above, and PAGEMAP_SCAN |
  * | hugetlb anonymous private | MADV_DONTNEED | PAGEMAP_SCAN, /proc/self/pagemap |
  * | hugetlb anonymous shared | MADV_REMOVE | mincore |
  * | hugetlb file | FALLOC_FL_PUNCH_HOLE (and MADV_DONTNEED if private) | st_blocks; mincore for a part |
@@ -256,8 +256,8 @@ VMEM_API int vmem_backing_new_mapped(struct vmem_vm *vm,
  * @retval -EOVERFLOW fd_offset + size wraps.
  * @retval -E2BIG     Unknown members are set.
  * @retval -ENOTSUP   The kernel or file system cannot do it.
- * @retval -ENOMEM    Out of memory or address space; on hugetlb also when the
- *                    pool has no room.
+ * @retval -ENOMEM    Out of memory or address space. An empty pool of huge pages
+ *                    is not noticed here, but when a plug populates.
  * @retval -EDEADLK   Called from a callback.
  * @threads{any thread; not from listener, backing and walk callbacks}
  * @since 0.1

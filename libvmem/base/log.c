@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define WINDOW_NS ((uint64_t)1000000000)
+#define WINDOW_NS ((int64_t)1000000000)
 
 int vmemi_log_init(struct vmemi_log *log)
 {
@@ -27,8 +27,10 @@ static bool is_allowed(struct vmemi_log *log, uint32_t code, bool has_room,
     bool allowed;
 
     vmemi_mutex_lock(&log->lock);
+    /* Signed: another thread may have read the clock later and got here first;
+     * that must not open a new window. */
     if (log->codes[code].nr_passed == 0 ||
-        now_ns - log->codes[code].window_start_ns >= WINDOW_NS) {
+        (int64_t)(now_ns - log->codes[code].window_start_ns) >= WINDOW_NS) {
         log->codes[code].window_start_ns = now_ns;
         log->codes[code].nr_passed = 0;
     }

@@ -204,7 +204,7 @@ static void warn_about_config(const struct vmem_device *device)
 {
     const struct vmem_backing *backing = device->region->backing;
 
-    if (device->block_size < LARGEST_GUEST_UNIT / MOST_BLOCKS_A_REQUEST) {
+    if (LARGEST_GUEST_UNIT / device->block_size > MOST_BLOCKS_A_REQUEST) {
         vmemi_vm_log_now(device->vm, VMEM_LOG_WARNING, VMEM_BLAME_HOST,
                          VMEM_LOG_CODE_SMALL_BLOCKS, device->name.text,
                          "block size 0x%" PRIx64
@@ -356,9 +356,13 @@ static int reset_system(struct vmem_device *device, struct vmemi_change *change,
     /* Also with nothing plugged: this is when retained memory is retried. */
     vmemi_source_unplug(device->source, &all, change);
     vmemi_device_shrink_usable(device);
+    if (plugged == 0) {
+        vmemi_device_forget_busy(device);
+        return 0;
+    }
     vmemi_device_track_progress(device);
     vmemi_add_locked(&device->unplugged_bytes, plugged);
-    *news |= plugged > 0 ? VMEMI_NEWS_SIZE : 0;
+    *news |= VMEMI_NEWS_SIZE;
     return 0;
 }
 

@@ -94,12 +94,13 @@ int vmemi_device_check_requested(const struct vmem_device *device,
 void vmemi_device_judge(const struct vmem_device *device, uint64_t now_ns,
                         struct vmem_resize_status *status);
 
-/* The tracker hears of every answer; change lock, without the state lock. */
+/* The tracker hears of every change of plugged_size, and of every BUSY; change
+ * lock, without the state lock. */
 void vmemi_device_track_progress(struct vmem_device *device);
 void vmemi_device_track_busy(struct vmem_device *device,
                              const struct vmemi_cause *cause);
 
-/* Whatever was busy is over. */
+/* Whatever was busy is over, or the last answer was another. */
 void vmemi_device_forget_busy(struct vmem_device *device);
 
 /* The source's thawed(): kicks the guest. Inside the gate. */

@@ -210,8 +210,11 @@ static void execute(struct vmem_device *device,
     } else {
         unplug_all(device, change, answer);
     }
-    if (answer->response == VMEM_RESPONSE_ACK) {
+    /* An UNPLUG ALL of nothing is acknowledged too, but is no progress. */
+    if ((answer->news & VMEMI_NEWS_SIZE) != 0) {
         vmemi_device_track_progress(device);
+    } else if (answer->response != VMEM_RESPONSE_BUSY) {
+        vmemi_device_forget_busy(device);
     }
     count_answer(device, request, answer);
 }
