@@ -1,0 +1,138 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Installs what is missing to build and test libvmem on Debian 12, and says
+# what and why. Touches no network and needs no root when nothing is missing.
+set -euo pipefail
+
+usage() {
+    cat <<'END'
+usage: scripts/setup.sh [build|test|ci|all]
+
+  build  what the library and vmemctl need
+  test   and the test suites and the reference (the default)
+  ci     and the tools whose absence only skips a test
+  all    and a second compiler with its sanitizers
+END
+}
+
+profile=${1:-test}
+case $profile in
+build | test | ci | all) ;;
+-h | --help)
+    usage
+    exit 0
+    ;;
+*)
+    usage >&2
+    exit 2
+    ;;
+esac
+
+# What to look for, the Debian package that has it, and what it is for.
+# "pc:" is a pkg-config module, "file:" a pattern, the rest are commands.
+wanted=(
+    "python3|python3|runs Meson and the checks"
+    "meson|meson|configures the build"
+    "ninja|ninja-build|runs the build"
+    "cc|gcc|compiles the library"
+    "file:/usr/include/stdio.h|libc6-dev|has the headers of the C library"
+    "pkg-config|pkg-config|finds libraries"
+    "pc:glib-2.0|libglib2.0-dev|is used inside the library"
+    "pc:json-glib-1.0|libjson-glib-dev|reads and writes vmemctl's JSON"
+)
+if [ "$profile" != build ]; then
+    wanted+=(
+        "c++|g++|compiles the C++ checks of the headers"
+        "pc:cmocka|libcmocka-dev|runs the unit tests"
+        "doxygen|doxygen|builds the reference"
+        "readelf|binutils|looks at the built library"
+    )
+fi
+if [ "$profile" = ci ] || [ "$profile" = all ]; then
+    wanted+=("clang-format|clang-format|checks the format of the source")
+fi
+if [ "$profile" = all ]; then
+    wanted+=(
+        "clang|clang|is the second compiler"
+        "file:/usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer*|libclang-rt-14-dev|has clang's sanitizers"
+        "shellcheck|shellcheck|checks the scripts"
+    )
+fi
+
+has_pkg_config() {
+    command -v pkg-config >/dev/null
+}
+
+is_there() {
+    case $1 in
+    pc:*) has_pkg_config && pkg-config --exists "${1#pc:}" ;;
+    file:*) compgen -G "${1#file:}" >/dev/null ;;
+    *) command -v "$1" >/dev/null ;;
+    esac
+}
+
+missing=()
+for entry in "${wanted[@]}"; do
+    IFS='|' read -r what package why <<<"$entry"
+    if ! is_there "$what"; then
+        missing+=("$package")
+        echo "setup: $package is missing: it $why"
+    fi
+done
+
+if [ "${#missing[@]}" -gt 0 ]; then
+    install=(apt-get -o DPkg::Lock::Timeout=300 install
+        --yes --no-install-recommends "${missing[@]}")
+    by_hand="apt-get update && apt-get install ${missing[*]}"
+    if ! command -v apt-get >/dev/null; then
+        echo "setup: there is no apt-get here; install what Debian calls:" \
+            "${missing[*]}" >&2
+        exit 1
+    fi
+
+    # Root runs as it is. Otherwise sudo may ask for a password where somebody
+    # can type one, and must not where nobody can.
+    as_root=()
+    if [ "$(id -u)" -ne 0 ]; then
+        if ! command -v sudo >/dev/null; then
+            echo "setup: run this as root, then try again: $by_hand" >&2
+            exit 1
+        fi
+        as_root=(sudo)
+        if [ ! -t 0 ] || [ -n "${CI:-}" ]; then
+            as_root=(sudo -n)
+        fi
+        if ! "${as_root[@]}" true; then
+            echo "setup: run this as root, then try again: $by_hand" >&2
+            exit 1
+        fi
+    fi
+
+    quiet=(env DEBIAN_FRONTEND=noninteractive)
+    echo "setup: installing ${missing[*]}"
+    log=$(mktemp)
+    trap 'rm -f "$log"' EXIT
+    if ! { "${as_root[@]}" "${quiet[@]}" apt-get update </dev/null &&
+        "${as_root[@]}" "${quiet[@]}" "${install[@]}" </dev/null; } \
+        >"$log" 2>&1; then
+        tail -n 20 "$log" >&2
+        echo "setup: installing failed; by hand: $by_hand" >&2
+        exit 1
+    fi
+    hash -r
+    for entry in "${wanted[@]}"; do
+        IFS='|' read -r what package why <<<"$entry"
+        if ! is_there "$what"; then
+            echo "setup: $package was installed, but $what is not there" >&2
+            exit 1
+        fi
+    done
+fi
+
+needed=1.0.1
+found=$(meson --version)
+if [ "$(printf '%s\n' "$needed" "$found" | sort -V | head -n 1)" != "$needed" ]
+then
+    echo "setup: Meson $found is too old, $needed or newer is needed" >&2
+    exit 1
+fi

@@ -1,0 +1,245 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""One line for each suite of a test run, and a failure for what did not run.
+
+Reads what `meson test` has logged, what the build says there is to run, and
+tests/suites.txt. Cases of cmocka and of Python's unittest count one by one.
+"""
+
+import argparse
+import json
+import os
+import re
+import sys
+
+WHEN = ["default", "ci", "all"]
+TAIL_LINES = 60
+
+
+def read_suites(path):
+    """[(suite, when, kinds of build)] in the order of the file."""
+    suites = []
+    with open(path, encoding="utf-8") as file:
+        for line in file:
+            words = line.split("#")[0].split()
+            if not words:
+                continue
+            if len(words) < 3 or words[1] not in WHEN:
+                sys.exit(f"{path}: not understood: {line.strip()}")
+            suites.append((words[0], words[1], words[2:]))
+    return suites
+
+
+def selected(suites, when, kind):
+    return [name for name, its_when, kinds in suites
+            if WHEN.index(its_when) <= WHEN.index(when) and kind in kinds]
+
+
+def known_tests(build):
+    """[(name as in the log, suites)] of all tests of a build."""
+    path = os.path.join(build, "meson-info", "intro-tests.json")
+    with open(path, encoding="utf-8") as file:
+        tests = json.load(file)
+    known = []
+    for test in tests:
+        project = test["suite"][0].split(":")[0] if test["suite"] else ""
+        names = [suite.partition(":")[2] for suite in test["suite"]]
+        names = [name for name in names if name]
+        shown = project + (":" + "+".join(names) if names else "")
+        known.append((f"{shown} / {test['name']}", names))
+    return known
+
+
+def read_log(path):
+    """{name: record} of a run; an absent log is an empty run."""
+    records = {}
+    if os.path.exists(path):
+        with open(path, encoding="utf-8") as file:
+            for line in file:
+                record = json.loads(line)
+                records[record["name"]] = record
+    return records
+
+
+def reasons_of(text):
+    return [line.strip()[len("SKIP:"):].strip() for line in text.split("\n")
+            if line.strip().startswith("SKIP:")]
+
+
+def count_unittest(text):
+    """The same for Python's unittest, which is to run with verbosity 2."""
+    passed = failed = 0
+    skipped = []
+    for line in text.split("\n"):
+        match = re.match(r"(.*) \.\.\. (?:(ok)|(FAIL|ERROR)|skipped '(.*)')$",
+                         line)
+        if match is None:
+            continue
+        passed += match.group(2) is not None
+        failed += match.group(3) is not None
+        if match.group(4) is not None:
+            skipped.append((match.group(1), match.group(4)))
+    return passed, failed, skipped
+
+
+def count_cases(record):
+    """(passed, failed, [(skipped case, reason or None)], [(case that passed
+    without some of its parts, reason)]) of one program."""
+    out = record.get("stdout", "")
+    err = record.get("stderr", "")
+    result = record["result"]
+    everywhere = reasons_of(out) + reasons_of(err)
+    if result == "SKIP":
+        return 0, 0, [(None, everywhere[0] if everywhere else None)], []
+    passed = failed = 0
+    skipped = []
+    partly = []
+    reasons = []
+    if re.search(r"^Ran \d+ tests? in ", err, flags=re.M):
+        passed, failed, skipped = count_unittest(err)
+        if result not in ("OK", "EXPECTEDFAIL"):
+            failed = max(failed, 1)
+        return passed, failed, skipped, []
+    is_cmocka = False
+    for line in out.split("\n"):
+        match = re.match(r"\[ *(RUN|OK|FAILED|SKIPPED|=+) *\] ?(.*)", line)
+        if match is None:
+            reasons += reasons_of(line)
+            continue
+        is_cmocka = True
+        word, case = match.groups()
+        if re.match(r"\d+ test", case):
+            continue
+        if word == "RUN":
+            reasons = []
+        elif word == "OK":
+            passed += 1
+            partly += [(case, reason) for reason in dict.fromkeys(reasons)]
+        elif word == "FAILED":
+            failed += 1
+        elif word == "SKIPPED":
+            skipped.append((case, (reasons + reasons_of(err) + [None])[0]))
+    if result not in ("OK", "EXPECTEDFAIL"):
+        failed = max(failed, 1)
+    elif not is_cmocka:
+        passed = 1
+        partly = [(None, reason) for reason in dict.fromkeys(everywhere)]
+    return passed, failed, skipped, partly
+
+
+class Suite:
+    def __init__(self, name):
+        self.name = name
+        self.passed = 0
+        self.failed = 0
+        self.skipped = 0
+        self.start = None
+        self.end = None
+        self.notes = []
+
+    def add(self, short, record):
+        passed, failed, skipped, partly = count_cases(record)
+        self.passed += passed
+        self.failed += failed
+        self.skipped += len(skipped)
+        start = record.get("starttime", 0)
+        end = start + record.get("duration", 0)
+        self.start = start if self.start is None else min(self.start, start)
+        self.end = end if self.end is None else max(self.end, end)
+        for case, reason in skipped:
+            what = short if case is None else f"{short}: {case}"
+            if reason:
+                self.notes.append(f"skipped {what}: {reason}")
+            else:
+                self.failed += 1
+                self.notes.append(f"skipped {what} without a reason, "
+                                  "which counts as a failure")
+        for case, reason in partly:
+            what = short if case is None else f"{short}: {case}"
+            self.notes.append(f"skipped a part of {what}: {reason}")
+        if failed:
+            self.notes.append(f"FAILED {short}: {record['result'].lower()} "
+                              f"after {record.get('duration', 0):.1f} s, "
+                              "its last lines:")
+            text = record.get("stdout", "") + record.get("stderr", "")
+            self.notes += ["    | " + line for line
+                           in text.rstrip("\n").split("\n")[-TAIL_LINES:]]
+
+    def miss(self, why):
+        self.failed += 1
+        self.notes.append(why)
+
+    def show(self, label):
+        seconds = 0 if self.start is None else self.end - self.start
+        print(f"{self.name + label:<24} {self.passed:>6} passed, "
+              f"{self.failed} failed, {self.skipped} skipped "
+              f"{seconds:>8.1f} s")
+        for note in self.notes:
+            print(f"    {note}")
+
+
+def summarise(names, listed, known, records):
+    """Suites with their counts; what did not run is a failure."""
+    suites = {name: Suite(name) for name in names}
+    for shown, its_suites in known:
+        for name in its_suites:
+            if name in suites:
+                if shown in records:
+                    suites[name].add(shown.split(" / ", 1)[1], records[shown])
+                else:
+                    suites[name].miss(f"{shown} did not run")
+                break
+        unlisted = [name for name in its_suites if name not in listed]
+        if unlisted or not its_suites:
+            suite = suites.setdefault("unlisted", Suite("unlisted"))
+            suite.miss(f"{shown}: its suite is not in suites.txt")
+    for name in names:
+        suite = suites[name]
+        if suite.passed + suite.failed == 0:
+            suite.miss("this suite ran no test")
+    return list(suites.values())
+
+
+def add_totals(path, suites):
+    """Add to a file of three numbers: passed, failed, skipped."""
+    totals = [0, 0, 0]
+    if os.path.exists(path):
+        with open(path, encoding="utf-8") as file:
+            totals = [int(word) for word in file.read().split()] or totals
+    for suite in suites:
+        for i, number in enumerate((suite.passed, suite.failed,
+                                    suite.skipped)):
+            totals[i] += number
+    with open(path, "w", encoding="utf-8") as file:
+        print(*totals, file=file)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n",
+                                                               maxsplit=1)[0])
+    parser.add_argument("--suites", required=True, help="tests/suites.txt")
+    parser.add_argument("--when", choices=WHEN, default="default")
+    parser.add_argument("--kind", default="plain", help="kind of build")
+    parser.add_argument("--list", action="store_true",
+                        help="print the names of the suites to run and stop")
+    parser.add_argument("--build", help="build directory that was tested")
+    parser.add_argument("--label", default="", help="shown behind the names")
+    parser.add_argument("--totals", help="file to add the numbers to")
+    args = parser.parse_args()
+
+    listed = read_suites(args.suites)
+    names = selected(listed, args.when, args.kind)
+    if args.list:
+        print("\n".join(names))
+        return
+    log = os.path.join(args.build, "meson-logs", "testlog.json")
+    suites = summarise(names, {name for name, _, _ in listed},
+                       known_tests(args.build), read_log(log))
+    for suite in suites:
+        suite.show(args.label)
+    if args.totals:
+        add_totals(args.totals, suites)
+    sys.exit(1 if any(suite.failed for suite in suites) else 0)
+
+
+main()

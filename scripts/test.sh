@@ -1,0 +1,134 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Sets up, builds and runs the test suites; prints one line for each.
+set -euo pipefail
+
+usage() {
+    cat <<'END'
+usage: scripts/test.sh [--ci | --all]
+
+Installs what is missing, builds libvmem twice (as it ships, and with address
+and undefined behaviour sanitizers) and runs the suites of tests/suites.txt:
+the default ones, with --ci also those marked ci, with --all every one.
+
+Suites, skipped tests and their reasons are printed; the last line has the
+totals. The exit status is 0 if nothing failed and every suite ran.
+
+VMEM_BUILD_DIR  where to build (build/)
+END
+}
+
+when=default
+profile="test"
+werror=false
+for argument; do
+    case $argument in
+    --ci)
+        when=ci
+        profile=ci
+        werror=true
+        ;;
+    --all)
+        when=all
+        profile=all
+        werror=true
+        ;;
+    -h | --help)
+        usage
+        exit 0
+        ;;
+    *)
+        usage >&2
+        exit 2
+        ;;
+    esac
+done
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+# shellcheck source=scripts/common.sh
+. "$root/scripts/common.sh"
+
+totals=$(mktemp)
+nr_broken=0
+status=0
+
+# The last line, whatever happens: what passed, failed and was skipped.
+# shellcheck disable=SC2317 # called by the trap
+finish() {
+    local ret=$?
+    trap - EXIT
+    cleanup
+    if [ "$ret" -ne 0 ] && [ "$status" -eq 0 ]; then
+        nr_broken=$((nr_broken + 1))
+        status=$ret
+    fi
+    local passed=0 failed=0 skipped=0
+    if [ -s "$totals" ]; then
+        read -r passed failed skipped <"$totals"
+    fi
+    rm -f "$totals"
+    if [ "$status" -ne 0 ] && [ $((failed + nr_broken)) -eq 0 ]; then
+        nr_broken=1
+    fi
+    echo
+    echo "libvmem: $passed passed, $((failed + nr_broken)) failed," \
+        "$skipped skipped"
+    exit "$status"
+}
+trap finish EXIT
+trap 'exit 130' INT TERM
+
+broken() {
+    echo "$*"
+    nr_broken=$((nr_broken + 1))
+    status=1
+}
+
+set_up "$profile"
+
+summary=("$root/scripts/summary.py" --suites "$root/tests/suites.txt"
+    --when "$when")
+
+# run_suites KIND DIR LABEL OPTION... : builds that kind, runs its suites.
+run_suites() {
+    local kind=$1
+    local dir=$2
+    local label=$3
+    shift 3
+    local names selection=() name
+    names=$(python3 "${summary[@]}" --kind "$kind" --list)
+    if [ -z "$names" ]; then
+        return
+    fi
+    for name in $names; do
+        selection+=(--suite "$name")
+    done
+    echo "the $kind build, in $build_top/$dir"
+    if ! configure_and_build "$dir" -Dwerror="$werror" -Dtests=enabled \
+        -Dtools=enabled -Ddocs=enabled "$@"; then
+        broken "the $kind build failed, its suites did not run"
+        return
+    fi
+    rm -rf "$build_top/$dir/meson-logs/testlog.json"
+    # Its verdict is in the log that the summary reads.
+    meson test -C "$build_top/$dir" --no-rebuild --quiet \
+        --timeout-multiplier "$multiplier" "${selection[@]}" \
+        >"$build_top/$dir.log" 2>&1 || :
+    if ! python3 "${summary[@]}" --kind "$kind" --label "$label" \
+        --build "$build_top/$dir" --totals "$totals"; then
+        status=1
+    fi
+}
+
+multiplier=1
+run_suites plain test "" -Db_sanitize=none
+
+# Slower, and it stops at the first thing that is wrong. Tests that run out of
+# memory on purpose get NULL, as without sanitizers.
+export ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1
+export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
+multiplier=4
+run_suites asan asan " (sanitizers)" -Db_sanitize=address,undefined \
+    -Db_lundef=false
+
+exit "$status"

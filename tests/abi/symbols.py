@@ -1,0 +1,144 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""Headers, version script and shared library agree on what is exported.
+
+The linker accepts a version script that names functions which do not exist, so
+a renamed function would be lost without a word.
+"""
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+
+# Exported by the unrelated libvmem of PMDK. A process may load both, so these
+# names stay theirs (docs/decisions/0001-soname-and-pkg-config-name.md).
+TAKEN = {
+    "vmem_aligned_alloc", "vmem_calloc", "vmem_check", "vmem_check_version",
+    "vmem_create", "vmem_create_in_region", "vmem_delete", "vmem_errormsg",
+    "vmem_free", "vmem_malloc", "vmem_malloc_usable_size", "vmem_realloc",
+    "vmem_set_funcs", "vmem_stats_print", "vmem_strdup", "vmem_wcsdup",
+}
+
+
+def output_of(*command):
+    return subprocess.run(command, stdout=subprocess.PIPE, text=True,
+                          check=True).stdout
+
+
+def in_headers(folders):
+    names = set()
+    for folder in folders:
+        inside = os.path.join(folder, "vmem")
+        for name in sorted(os.listdir(inside)):
+            if not name.endswith(".h"):
+                continue
+            with open(os.path.join(inside, name), encoding="utf-8") as file:
+                text = file.read()
+            text = re.sub(r"/\*.*?\*/", "", text, flags=re.S)
+            text = re.sub(r"^\s*#.*$", "", text, flags=re.M)
+            for match in re.finditer(r"\bVMEM_API\b([^;]*);", text):
+                names.add(re.search(r"\b(vmem_\w+)\s*\(",
+                                    match.group(1)).group(1))
+    return names
+
+
+def in_map(path):
+    """{node: names in the order of the file}, nodes in order."""
+    with open(path, encoding="utf-8") as file:
+        text = re.sub(r"/\*.*?\*/", "", file.read(), flags=re.S)
+    nodes = {}
+    for match in re.finditer(r"(\w[\w.]*)\s*\{(.*?)\}\s*[\w.]*\s*;", text,
+                             re.S):
+        exported = match.group(2).split("global:")[-1].split("local:")[0]
+        nodes[match.group(1)] = re.findall(r"(\w+)\s*;", exported)
+    return nodes, "local:\n    *;" in text
+
+
+def in_library(path):
+    """{name: version node} of what the shared library exports."""
+    names = {}
+    for line in output_of("nm", "-D", "--defined-only", path).splitlines():
+        _, kind, name = line.split()
+        name, _, node = name.partition("@")
+        if kind != "A":
+            names[name] = node.lstrip("@")
+    return names
+
+
+def soname_of(path):
+    match = re.search(r"\(SONAME\).*\[(.*)\]", output_of("readelf", "-d", path))
+    return match.group(1) if match else None
+
+
+def compare(problems, what, left, right):
+    for name in sorted(left - right):
+        problems.append(f"{name}: {what}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n",
+                                                               maxsplit=1)[0])
+    parser.add_argument("--include", action="append", required=True)
+    parser.add_argument("--map", required=True)
+    parser.add_argument("--shared", required=True)
+    parser.add_argument("--static", required=True)
+    parser.add_argument("--version", required=True)
+    args = parser.parse_args()
+    problems = []
+
+    declared = in_headers(args.include)
+    nodes, is_closed = in_map(args.map)
+    mapped = {name for names in nodes.values() for name in names}
+    exported = in_library(args.shared)
+    compare(problems, "in the headers, not in the map", declared, mapped)
+    compare(problems, "in the map, not in the headers", mapped, declared)
+    compare(problems, "in the headers, not exported", declared, set(exported))
+    compare(problems, "exported, not in the headers", set(exported), declared)
+    if not is_closed:
+        problems.append("the map does not end in local: *")
+    for node, names in nodes.items():
+        if names != sorted(set(names)):
+            problems.append(f"{node}: names are not sorted and unique")
+        for name in names:
+            if exported.get(name, node) != node:
+                problems.append(f"{name}: exported as {exported[name]}")
+
+    major, minor, _ = args.version.split(".")
+    newest = list(nodes)[-1] if nodes else None
+    if newest != f"VMEM_{major}.{minor}":
+        problems.append(f"newest node is {newest}, version is {args.version}")
+    # Until 1.0 every minor version is an interface of its own.
+    if major == "0" and len(nodes) != 1:
+        problems.append("before 1.0 there is one node, of the minor version")
+    soname = f"libvmem.so.0.{minor}" if major == "0" else f"libvmem.so.{major}"
+    if soname_of(args.shared) != soname:
+        problems.append(f"soname is {soname_of(args.shared)}, not {soname}")
+    if soname == "libvmem.so.1":
+        problems.append("libvmem.so.1 is PMDK's; see decision 0001")
+    for name in sorted(declared & TAKEN):
+        problems.append(f"{name}: also exported by PMDK's libvmem")
+
+    nr_static = 0
+    for line in output_of("nm", "-g", "--defined-only",
+                          args.static).splitlines():
+        parts = line.split()
+        if len(parts) != 3:
+            continue
+        nr_static += 1
+        if not re.match(r"vmemi?_", parts[2]):
+            problems.append(f"{parts[2]}: global in the static library, but "
+                            "neither vmem_* nor vmemi_*")
+        if parts[2].startswith("vmem_") and parts[2] not in declared:
+            problems.append(f"{parts[2]}: in the static library, not public")
+    if nr_static < len(declared):
+        problems.append("the static library lacks functions")
+
+    print("\n".join(problems))
+    print(f"{len(declared)} functions, {nr_static} global symbols in the "
+          f"static library, {len(problems)} problem(s)")
+    sys.exit(1 if problems or not declared else 0)
+
+
+main()
