@@ -10,6 +10,7 @@
 #include "base/range.h"
 #include "base/sized.h"
 #include "core/vm.h"
+#include "host/file.h"
 #include "host/kernel.h"
 #include "host/memory.h"
 #include "host/sys.h"
@@ -17,21 +18,6 @@
 #define REQUEST_FLAGS                                                          \
     (VMEM_BACKING_SHARED | VMEM_BACKING_PREFER_REMOVE |                        \
      VMEM_BACKING_POPULATE | VMEM_BACKING_NO_POPULATE)
-
-/* What to undo if a later step fails. */
-struct making {
-    struct vmemi_memory memory;
-    const char *path;
-    bool is_created;   /* the file was not there before */
-    bool is_grown;     /* the file was shorter before */
-    uint64_t old_size; /* of the file */
-};
-
-static bool is_huge_kind(uint32_t kind)
-{
-    return kind == VMEM_BACKING_HUGETLB_ANON ||
-           kind == VMEM_BACKING_HUGETLB_MEMFD;
-}
 
 static int check_kind(const struct vmem_backing_request *request,
                       const struct vmemi_name *name, struct vmem_error *err)
@@ -77,7 +63,7 @@ static int check_page_size(const struct vmem_backing_request *request,
     if (page_size == 0) {
         return 0;
     }
-    if (is_huge_kind(request->kind)
+    if (vmemi_file_is_huge_kind(request->kind)
             ? vmemi_is_power_of_two(page_size) && page_size > base_page_size
             : page_size == base_page_size ||
                   request->kind == VMEM_BACKING_FILE) {
@@ -87,7 +73,8 @@ static int check_page_size(const struct vmem_backing_request *request,
         err, -EINVAL, VMEM_REASON_ALIGNMENT, NULL,
         "backing \"%s\": page size is 0x%" PRIx64 ", must be %s 0x%" PRIx64,
         name->text, page_size,
-        is_huge_kind(request->kind) ? "a power of two above" : "0 or",
+        vmemi_file_is_huge_kind(request->kind) ? "a power of two above"
+                                               : "0 or",
         base_page_size);
 }
 
@@ -107,156 +94,6 @@ static int check_request(const struct vmem_backing_request *request,
     return ret < 0 ? ret : vmemi_memory_check_extent(memory, err);
 }
 
-/* 0 where the size of huge pages is left to the kernel. */
-static unsigned int huge_size_bits(uint64_t page_size)
-{
-    return page_size == 0
-               ? 0
-               : (unsigned int)__builtin_ctzll(page_size) << MAP_HUGE_SHIFT;
-}
-
-static int create_memfd(const struct vmemi_memory *memory, unsigned int flags,
-                        struct vmem_error *err)
-{
-    const struct vmemi_sys *sys = vmemi_sys_get();
-    int fd = sys->memfd_create(memory->name.text, flags);
-
-    if (fd == -EACCES) {
-        /* Where vm.memfd_noexec is 2. Tried second, because kernels that do
-         * not know the flag refuse it. */
-        fd = sys->memfd_create(memory->name.text, flags | MFD_NOEXEC_SEAL);
-    }
-    if (fd >= 0) {
-        return fd;
-    }
-    if ((flags & MFD_HUGETLB) != 0 &&
-        (fd == -ENODEV || fd == -EINVAL || fd == -ENOSYS)) {
-        return vmemi_fail(err, -ENOTSUP, VMEM_REASON_UNSUPPORTED, NULL,
-                          "backing \"%s\": this kernel has no huge pages of "
-                          "0x%" PRIx64 " bytes (0: of its default size): "
-                          "errno %d",
-                          memory->name.text, memory->map_page_size, -fd);
-    }
-    return vmemi_fail(err, fd, VMEM_REASON_OS, NULL,
-                      "backing \"%s\": memfd_create: errno %d",
-                      memory->name.text, -fd);
-}
-
-/* A memfd of huge pages without size, to learn whether the kernel has such
- * pages and how large they are by default. */
-static int find_huge_page_size(struct vmemi_memory *memory,
-                               struct vmem_error *err)
-{
-    struct statfs fs;
-    int ret;
-    int fd = create_memfd(
-        memory,
-        MFD_CLOEXEC | MFD_HUGETLB | huge_size_bits(memory->map_page_size), err);
-
-    if (fd < 0) {
-        return fd;
-    }
-    ret = vmemi_sys_get()->fstatfs(fd, &fs);
-    (void)vmemi_sys_get()->close(fd);
-    if (ret < 0) {
-        return vmemi_fail(err, ret, VMEM_REASON_OS, NULL,
-                          "backing \"%s\": fstatfs of a memfd: errno %d",
-                          memory->name.text, -ret);
-    }
-    memory->map_page_size = (uint64_t)fs.f_bsize;
-    memory->page_size = memory->map_page_size;
-    return 0;
-}
-
-/* Opened before created, so that a failure later removes only a new file. */
-static int open_path(struct making *making, struct vmem_error *err)
-{
-    const struct vmemi_sys *sys = vmemi_sys_get();
-    const int flags = O_RDWR | O_CLOEXEC;
-    int fd;
-
-    VMEMI_SYS_RETRY(fd, sys->open(making->path, flags, 0));
-    if (fd == -ENOENT) {
-        VMEMI_SYS_RETRY(fd, sys->open(making->path, flags | O_CREAT | O_EXCL,
-                                      S_IRUSR | S_IWUSR));
-        making->is_created = fd >= 0;
-        if (fd == -EEXIST) { /* somebody was faster */
-            VMEMI_SYS_RETRY(fd, sys->open(making->path, flags, 0));
-        }
-    }
-    if (fd < 0) {
-        return vmemi_fail(err, fd,
-                          fd == -EACCES || fd == -EROFS ? VMEM_REASON_READ_ONLY
-                                                        : VMEM_REASON_OS,
-                          NULL, "backing \"%s\": open of %.96s: errno %d",
-                          making->memory.name.text, making->path, -fd);
-    }
-    return fd;
-}
-
-static int open_file(struct making *making, struct vmem_error *err)
-{
-    struct vmemi_memory *memory = &making->memory;
-    unsigned int flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
-    int fd;
-
-    if (memory->kind == VMEM_BACKING_FILE) {
-        fd = open_path(making, err);
-    } else {
-        if (is_huge_kind(memory->kind)) {
-            flags |= MFD_HUGETLB | huge_size_bits(memory->map_page_size);
-        }
-        fd = create_memfd(memory, flags, err);
-    }
-    if (fd < 0) {
-        return fd;
-    }
-    memory->fd = fd;
-    memory->flags |= VMEM_BACKING_HAS_FD;
-    return vmemi_memory_judge_file(memory, err);
-}
-
-/* Never shorter than it was: its end may be somebody's data. */
-static int grow(struct making *making, struct vmem_error *err)
-{
-    const struct vmemi_memory *memory = &making->memory;
-    const uint64_t size = memory->fd_offset + memory->size;
-    struct stat status;
-    int ret = vmemi_sys_get()->fstat(memory->fd, &status);
-
-    if (ret == 0) {
-        making->old_size = (uint64_t)status.st_size;
-        if (making->old_size >= size) {
-            return 0;
-        }
-        VMEMI_SYS_RETRY(ret, vmemi_sys_get()->ftruncate(memory->fd, size));
-    }
-    if (ret < 0) {
-        return vmemi_fail(
-            err, ret, VMEM_REASON_OS, NULL,
-            "backing \"%s\": growing %.96s to 0x%" PRIx64 " bytes: errno %d",
-            memory->name.text, making->path != NULL ? making->path : "a memfd",
-            size, -ret);
-    }
-    making->is_grown = true;
-    return 0;
-}
-
-/* Whoever gets the descriptor of a memfd, perhaps another process, may not
- * shrink it under the guest nor add the seals that forbid discards. */
-static int seal(const struct vmemi_memory *memory, struct vmem_error *err)
-{
-    int ret = vmemi_sys_get()->fcntl(memory->fd, F_ADD_SEALS,
-                                     F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
-
-    if (ret < 0) {
-        return vmemi_fail(err, ret, VMEM_REASON_OS, NULL,
-                          "backing \"%s\": sealing a memfd: errno %d",
-                          memory->name.text, -ret);
-    }
-    return 0;
-}
-
 static int map_flags(const struct vmemi_memory *memory)
 {
     int flags = MAP_NORESERVE;
@@ -264,7 +101,8 @@ static int map_flags(const struct vmemi_memory *memory)
     flags |= vmemi_memory_is_shared(memory) ? MAP_SHARED : MAP_PRIVATE;
     flags |= memory->fd < 0 ? MAP_ANONYMOUS : 0;
     if (memory->kind == VMEM_BACKING_HUGETLB_ANON) {
-        flags |= MAP_HUGETLB | (int)huge_size_bits(memory->map_page_size);
+        flags |=
+            MAP_HUGETLB | (int)vmemi_file_huge_size_bits(memory->map_page_size);
     }
     return flags;
 }
@@ -348,26 +186,7 @@ static int map_memory(struct vmemi_memory *memory, struct vmem_error *err)
     return 0;
 }
 
-/* As if nothing had been asked; the file shrinks again only if nobody else
- * changed its size meanwhile. */
-static void undo(struct making *making)
-{
-    const struct vmemi_sys *sys = vmemi_sys_get();
-    struct vmemi_memory *memory = &making->memory;
-    struct stat status;
-
-    if (making->is_grown && !making->is_created && making->path != NULL &&
-        sys->fstat(memory->fd, &status) == 0 &&
-        (uint64_t)status.st_size == memory->fd_offset + memory->size) {
-        (void)sys->ftruncate(memory->fd, making->old_size);
-    }
-    if (making->is_created) {
-        (void)sys->unlink(making->path);
-    }
-    vmemi_memory_release(memory);
-}
-
-static int make(struct making *making, struct vmem_error *err)
+static int make(struct vmemi_making *making, struct vmem_error *err)
 {
     struct vmemi_memory *memory = &making->memory;
     const bool is_memfd = memory->kind == VMEM_BACKING_MEMFD ||
@@ -375,9 +194,9 @@ static int make(struct making *making, struct vmem_error *err)
     int ret;
 
     if (is_memfd || memory->kind == VMEM_BACKING_FILE) {
-        ret = open_file(making, err);
-    } else if (is_huge_kind(memory->kind)) {
-        ret = find_huge_page_size(memory, err);
+        ret = vmemi_file_open(making, err);
+    } else if (vmemi_file_is_huge_kind(memory->kind)) {
+        ret = vmemi_file_find_huge_page_size(memory, err);
     } else {
         memory->map_page_size = vmemi_sys_get()->page_size();
         memory->page_size = memory->map_page_size;
@@ -387,16 +206,16 @@ static int make(struct making *making, struct vmem_error *err)
         ret = vmemi_memory_check_aligned(memory, err);
     }
     if (ret == 0 && memory->fd >= 0) {
-        ret = grow(making, err);
+        ret = vmemi_file_grow(making, err);
     }
     if (ret == 0 && is_memfd) {
-        ret = seal(memory, err);
+        ret = vmemi_file_seal(memory, err);
     }
     return ret < 0 ? ret : map_memory(memory, err);
 }
 
 static int read_request(const struct vmem_backing_request *host_request,
-                        struct making *making, struct vmem_error *err)
+                        struct vmemi_making *making, struct vmem_error *err)
 {
     struct vmemi_memory *memory = &making->memory;
     struct vmem_backing_request request;
@@ -431,7 +250,7 @@ int vmem_backing_new_allocated(struct vmem_vm *vm,
                                struct vmem_backing **out,
                                struct vmem_error *err)
 {
-    struct making making = { 0 };
+    struct vmemi_making making = { 0 };
     int ret;
 
     ret = read_request(request, &making, err);
@@ -450,7 +269,7 @@ int vmem_backing_new_allocated(struct vmem_vm *vm,
         ret = vmemi_memory_accept(vm, &making.memory, out, err);
     }
     if (ret < 0) {
-        undo(&making);
+        vmemi_file_undo(&making);
     }
     return ret;
 }
