@@ -281,7 +281,8 @@ VMEM_API int vmem_device_new(struct vmem_region *region,
 /**
  * Free a device and its source, whatever is plugged.
  *
- * Memory is not touched. Waits for a running notification on another thread;
+ * Plugged memory is not touched; what is retained is tried once more. Waits for a
+ * running notification on another thread;
  * may be called from one of its own. To take a device away from a running
  * guest, ask vmem_device_check_removable() first.
  *
@@ -379,7 +380,8 @@ VMEM_API uint64_t vmem_device_get_features(const struct vmem_device *device);
  * @retval -EINVAL   @p device is NULL.
  * @retval -ENOTSUP  A bit that was not offered, or UNPLUGGED_INACCESSIBLE is
  *                   required and missing.
- * @threads{any thread}
+ * @retval -EDEADLK  Called from a listener, backing or walk callback.
+ * @threads{any thread; not from listener, backing and walk callbacks}
  * @since 0.1
  */
 VMEM_API int vmem_device_set_driver_features(struct vmem_device *device,

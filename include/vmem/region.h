@@ -219,6 +219,39 @@ VMEM_API int vmem_region_for_each_discarded(struct vmem_region *region,
                                             vmem_range_fn fn, void *opaque);
 
 /**
+ * Write one bit for each page of a window: is all of the page populated?
+ *
+ * For migration, dump and whoever else keeps a bitmap of guest pages. It is
+ * written from the runs of populated blocks, so it costs about as much as
+ * clearing the output does, whether blocks are larger or smaller than pages.
+ *
+ * Bit i of the output is the page at window->offset + i * page_size; the rest of
+ * the last word is zero. Words have the byte order of the host. A page is set
+ * only if every source has populated every byte of it.
+ *
+ * Holds the lock that vmem_region_for_each_populated() holds, so no change falls
+ * between two pages, and requests of the guest wait until it returns. A bitmap
+ * takes 32 MiB for each TiB of 4 KiB pages: a host with a large region asks for
+ * it window by window.
+ *
+ * @param region      The region.
+ * @param window      The window, a multiple of the page size at both ends;
+ *                    NULL: all of the region.
+ * @param page_size   Bytes, a power of two of any size.
+ * @param[out] words  Room for (pages + 63) / 64 words. @ownership{the caller's}
+ * @return 0 or a negative errno, and then nothing was written.
+ * @retval -EINVAL     NULL argument, page size not a power of two, or an end of
+ *                     the window is not a multiple of it.
+ * @retval -ERANGE     The window leaves the region.
+ * @retval -EOVERFLOW  offset + size wraps.
+ * @threads{any thread, any callback}
+ * @since 0.1
+ */
+VMEM_API int vmem_region_expand_bitmap(struct vmem_region *region,
+                                       const struct vmem_range *window,
+                                       uint64_t page_size, uint64_t *words);
+
+/**
  * Run a function only if, and while, a range is populated.
  *
  * For work that must not race with a discard, such as mapping for a device.

@@ -3,7 +3,10 @@
 #define VMEMI_BASE_FRAME_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+
+#include "base/assert.h"
 
 /* What the present thread is inside of: a list, on its own stack, of the locks
  * and notifications that the library has entered on it. With it a call from a
@@ -25,14 +28,38 @@ struct vmemi_frame {
     uint32_t kind;
 };
 
+/* initial-exec: read by every request, and the general model would call into the
+ * dynamic linker each time. A library loaded late takes these eight bytes from
+ * the room that C libraries keep for that. */
+extern _Thread_local struct vmemi_frame *vmemi_frame_innermost
+    __attribute__((tls_model("initial-exec"), visibility("hidden")));
+
 /* Frames are entered and left in stack order. */
-void vmemi_frame_enter(struct vmemi_frame *frame, const void *vm,
-                       const void *object, uint32_t kind);
-void vmemi_frame_leave(struct vmemi_frame *frame);
+static inline void vmemi_frame_enter(struct vmemi_frame *frame, const void *vm,
+                                     const void *object, uint32_t kind)
+{
+    frame->outer = vmemi_frame_innermost;
+    frame->vm = vm;
+    frame->object = object;
+    frame->kind = kind;
+    vmemi_frame_innermost = frame;
+}
+
+static inline void vmemi_frame_leave(struct vmemi_frame *frame)
+{
+    vmemi_assert(vmemi_frame_innermost == frame);
+    vmemi_frame_innermost = frame->outer;
+}
 
 /* Is the thread inside a frame of one of these kinds, of this machine or (NULL)
  * of any? */
-bool vmemi_frame_is_inside(const void *vm, uint32_t kinds);
+bool vmemi_frame_is_inside_any(const void *vm, uint32_t kinds);
+
+static inline bool vmemi_frame_is_inside(const void *vm, uint32_t kinds)
+{
+    return vmemi_frame_innermost != NULL &&
+           vmemi_frame_is_inside_any(vm, kinds);
+}
 
 /* How many frames on this thread are about this object? */
 unsigned int vmemi_frame_count(const void *object);

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/range.h"
 #include "base/sized.h"
+#include "core/region.h"
 
 int vmemi_backing_new(struct vmem_vm *vm,
                       const struct vmemi_backing_traits *traits,
@@ -171,9 +172,17 @@ int vmem_backing_get_usage(struct vmem_backing *backing,
     return 0;
 }
 
-static void count(_Atomic uint64_t *counter, uint64_t by)
+/* A region that uses a backing is its only user, one change at a time; without
+ * one there may be several threads. */
+static inline void count(struct vmem_backing *backing, _Atomic uint64_t *counter,
+                  uint64_t by)
 {
-    if (by > 0) {
+    if (by == 0) {
+        return;
+    }
+    if (atomic_load_explicit(&backing->user, memory_order_relaxed) != NULL) {
+        vmemi_add_locked(counter, by);
+    } else {
         atomic_fetch_add_explicit(counter, by, memory_order_relaxed);
     }
 }
@@ -186,9 +195,9 @@ int vmemi_backing_discard(struct vmem_backing *backing,
     *done = 0;
     ret = backing->ops->discard(backing, range, done);
     *done = ret == 0 ? range->size : vmemi_min(*done, range->size);
-    count(&backing->nr_discards, 1);
-    count(&backing->nr_discard_errors, ret < 0);
-    count(&backing->discarded_bytes, *done);
+    count(backing, &backing->nr_discards, 1);
+    count(backing, &backing->nr_discard_errors, ret < 0);
+    count(backing, &backing->discarded_bytes, *done);
     return ret;
 }
 
@@ -197,9 +206,9 @@ int vmemi_backing_populate(struct vmem_backing *backing,
 {
     int ret = backing->ops->populate(backing, range);
 
-    count(&backing->nr_populates, 1);
-    count(&backing->nr_populate_errors, ret < 0);
-    count(&backing->populated_bytes, ret == 0 ? range->size : 0);
+    count(backing, &backing->nr_populates, 1);
+    count(backing, &backing->nr_populate_errors, ret < 0);
+    count(backing, &backing->populated_bytes, ret == 0 ? range->size : 0);
     return ret;
 }
 
@@ -208,7 +217,7 @@ int vmemi_backing_zero(struct vmem_backing *backing,
 {
     int ret = backing->ops->zero(backing, range);
 
-    count(&backing->zeroed_bytes, ret == 0 ? range->size : 0);
+    count(backing, &backing->zeroed_bytes, ret == 0 ? range->size : 0);
     return ret;
 }
 

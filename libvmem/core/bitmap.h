@@ -4,6 +4,33 @@
 
 #include <vmem/bitmap.h>
 
+/* Seen here for what the request path asks of it; words and summary are the
+ * affair of bitmap_words.h. */
+struct vmem_bitmap {
+    uint64_t nr_blocks;
+    uint64_t nr_set;
+    uint64_t words[];
+};
+
+/* vmem_bitmap_get_nr_set(). */
+static inline uint64_t vmemi_bitmap_nr_set(const struct vmem_bitmap *bitmap)
+{
+    return bitmap->nr_set;
+}
+
+/* vmem_bitmap_get_state() of a range inside. Many requests name one block. */
+static inline uint32_t vmemi_bitmap_state(const struct vmem_bitmap *bitmap,
+                                          uint64_t first_block,
+                                          uint64_t nr_blocks)
+{
+    if (nr_blocks != 1) {
+        return vmem_bitmap_get_state(bitmap, first_block, nr_blocks);
+    }
+    return (bitmap->words[first_block / 64] >> (first_block % 64) & 1) != 0
+               ? VMEM_BITMAP_ALL_SET
+               : VMEM_BITMAP_ALL_CLEAR;
+}
+
 /* Bytes that a bitmap of so many blocks occupies, for tests and statistics. */
 size_t vmemi_bitmap_bytes(uint64_t nr_blocks);
 

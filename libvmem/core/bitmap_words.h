@@ -22,12 +22,6 @@
  *
  * Bits past nr_blocks stay clear: the end of a full map may thus look like a
  * transition, which readers cut off with the end of their window. */
-struct vmem_bitmap {
-    uint64_t nr_blocks;
-    uint64_t nr_set;
-    uint64_t words[];
-};
-
 _Static_assert(sizeof(struct vmem_bitmap) == 16, "1.05 bits per block");
 /* 520 MiB, so sizes need no overflow check even where size_t has 32 bits. */
 _Static_assert(VMEM_BITMAP_MAX_BLOCKS / 8 + VMEM_BITMAP_MAX_BLOCKS / 512 <

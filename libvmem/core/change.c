@@ -11,27 +11,6 @@
 #include "core/source.h"
 #include "core/walk.h"
 
-/* Gives back whatever a failed attempt may have populated: the library itself,
- * or a listener that touched or pinned the memory before another one objected. */
-static void undo_memory(struct vmem_source *source,
-                        const struct vmem_range *range,
-                        struct vmemi_change *change)
-{
-    struct vmemi_terms terms = { .nr_terms = 0 };
-    struct vmem_range left;
-    struct vmem_range run;
-
-    if (!vmemi_retain_applies(source)) {
-        return;
-    }
-    vmemi_terms_add(&terms, source->blocks, source->block_shift, false);
-    for (uint64_t pos = range->offset;
-         vmemi_terms_next_run(&terms, pos, vmemi_range_end(range), &run);
-         pos = vmemi_range_end(&run)) {
-        vmemi_retain_give_back(source, &run, change, &left);
-    }
-}
-
 /* Populates what no other source has discarded. */
 static int populate_memory(struct vmem_source *source,
                            const struct vmem_range *range,
@@ -75,7 +54,9 @@ int vmemi_source_plug(struct vmem_source *source,
         return ret;
     }
     if (vmemi_retain_applies(source)) {
-        ret = vmemi_retain_clean(source, range, change);
+        ret = vmemi_retain_has_any(source)
+                  ? vmemi_retain_clean(source, range, change)
+                  : 0;
         if (ret < 0) {
             return ret;
         }
@@ -86,14 +67,16 @@ int vmemi_source_plug(struct vmem_source *source,
         ret = vmemi_listeners_populate(&terms, range, change);
     }
     if (ret < 0) {
-        undo_memory(source, range, change);
+        vmemi_retain_undo(source, range, change);
         return ret;
+    }
+    if (vmemi_retain_applies(source) && vmemi_retain_has_any(source)) {
+        vmemi_retain_hand_over(source, range);
     }
     vmemi_mutex_lock(&region->state);
     vmem_bitmap_set(source->blocks, first_block, nr_blocks, NULL);
     source->nr_commits++;
-    if (source->retained != NULL &&
-        vmem_bitmap_get_nr_set(source->retained) > 0) {
+    if (vmemi_retain_has_any(source)) {
         vmem_bitmap_clear(source->retained, first_block, nr_blocks, NULL);
     }
     vmemi_mutex_unlock(&region->state);
@@ -133,7 +116,7 @@ int vmemi_source_unplug(struct vmem_source *source,
     if (ret < 0) {
         return ret;
     }
-    whole = vmem_bitmap_get_state(source->blocks, first_block, nr_blocks) ==
+    whole = vmemi_bitmap_state(source->blocks, first_block, nr_blocks) ==
             VMEM_BITMAP_ALL_SET;
     if (region->listeners.length > 0) {
         vmemi_terms_init(&terms, region, source, true);

@@ -289,13 +289,18 @@ int vmem_vm_for_each_claim(struct vmem_vm *vm,
                                      void *opaque),
                            void *opaque)
 {
+    struct vmemi_frame inventory_frame;
     struct vmemi_frame frame;
+    bool inventory_locked;
     bool locked;
     int ret = 0;
 
     if (vm == NULL || fn == NULL) {
         return -EINVAL;
     }
+    /* fn may walk the regions, whose callbacks may walk the claims: both walks
+     * take the locks in the same order. */
+    inventory_locked = vmemi_vm_lock_inventory(vm, &inventory_frame);
     locked = !vmemi_frame_is_inside(vm, VMEMI_FRAME_POLICY);
     if (locked) {
         vmemi_mutex_lock(&vm->policy->lock);
@@ -311,6 +316,7 @@ int vmem_vm_for_each_claim(struct vmem_vm *vm,
     if (locked) {
         vmemi_mutex_unlock(&vm->policy->lock);
     }
+    vmemi_vm_unlock_inventory(vm, &inventory_frame, inventory_locked);
     return ret;
 }
 

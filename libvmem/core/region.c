@@ -344,17 +344,6 @@ int vmem_region_with_populated(struct vmem_region *region,
     return ret;
 }
 
-void vmemi_change_lock(struct vmemi_change *change, struct vmem_region *region)
-{
-    change->region = region;
-    change->log.nr_records = 0;
-    change->cause.code = 0;
-    change->cause.reason = VMEM_REASON_NONE;
-    change->cause.by = "";
-    vmemi_mutex_lock(&region->change);
-    vmemi_frame_enter(&change->frame, region->vm, region, VMEMI_FRAME_CHANGE);
-}
-
 int vmemi_change_begin(struct vmemi_change *change, struct vmem_region *region,
                        const char *what, struct vmem_error *err)
 {
@@ -364,15 +353,4 @@ int vmemi_change_begin(struct vmemi_change *change, struct vmem_region *region,
         vmemi_change_lock(change, region);
     }
     return ret;
-}
-
-void vmemi_change_end(struct vmemi_change *change)
-{
-    struct vmem_region *region = change->region;
-
-    vmemi_frame_leave(&change->frame);
-    vmemi_mutex_unlock(&region->change);
-    if (change->log.nr_records > 0) {
-        vmemi_log_send(&region->vm->log, &change->log);
-    }
 }

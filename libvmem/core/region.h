@@ -48,14 +48,33 @@ struct vmemi_change {
 };
 
 /* Takes the change lock, of which vmemi_vm_check_unlocked() said that it may. */
-void vmemi_change_lock(struct vmemi_change *change, struct vmem_region *region);
+static inline void vmemi_change_lock(struct vmemi_change *change,
+                                     struct vmem_region *region)
+{
+    change->region = region;
+    change->log.nr_records = 0;
+    change->cause.code = 0;
+    change->cause.reason = VMEM_REASON_NONE;
+    change->cause.by = "";
+    vmemi_mutex_lock(&region->change);
+    vmemi_frame_enter(&change->frame, region->vm, region, VMEMI_FRAME_CHANGE);
+}
 
 /* Both; -EDEADLK from a callback, and then nothing is held. */
 int vmemi_change_begin(struct vmemi_change *change, struct vmem_region *region,
                        const char *what, struct vmem_error *err);
 
 /* Drops the lock, then sends the log. */
-void vmemi_change_end(struct vmemi_change *change);
+static inline void vmemi_change_end(struct vmemi_change *change)
+{
+    struct vmem_region *region = change->region;
+
+    vmemi_frame_leave(&change->frame);
+    vmemi_mutex_unlock(&region->change);
+    if (change->log.nr_records > 0) {
+        vmemi_log_send(&region->vm->log, &change->log);
+    }
+}
 
 /* Smallest block size of the sources, or the region's size. Either lock. */
 uint64_t vmemi_region_min_granularity(const struct vmem_region *region);

@@ -19,8 +19,7 @@ static void blocks_of(const struct vmem_source *source,
                  *first_block;
 }
 
-static void mark(struct vmem_source *source, const struct vmem_range *range,
-                 bool retained)
+static void mark(struct vmem_source *source, const struct vmem_range *range)
 {
     uint64_t first_block;
     uint64_t nr_blocks;
@@ -30,12 +29,39 @@ static void mark(struct vmem_source *source, const struct vmem_range *range,
     }
     blocks_of(source, range, &first_block, &nr_blocks);
     vmemi_mutex_lock(&source->region->state);
-    if (retained) {
-        vmem_bitmap_set(source->retained, first_block, nr_blocks, NULL);
-    } else {
-        vmem_bitmap_clear(source->retained, first_block, nr_blocks, NULL);
-    }
+    vmem_bitmap_set(source->retained, first_block, nr_blocks, NULL);
     vmemi_mutex_unlock(&source->region->state);
+}
+
+static bool is_anything_retained(const struct vmem_region *region)
+{
+    for (const GList *link = region->sources.head; link != NULL;
+         link = link->next) {
+        if (vmemi_retain_has_any(link->data)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Memory that is back is back for every source: each forgets the blocks that
+ * lie in the range as a whole. */
+static void forget(struct vmem_region *region, const struct vmem_range *back)
+{
+    vmemi_mutex_lock(&region->state);
+    for (GList *link = region->sources.head; link != NULL; link = link->next) {
+        const struct vmem_source *source = link->data;
+        const uint64_t start = vmemi_align_up_saturating(
+            back->offset, vmemi_source_block_size(source));
+        const uint64_t first_block = start >> source->block_shift;
+        const uint64_t end_block = vmemi_range_end(back) >> source->block_shift;
+
+        if (source->retained != NULL && first_block < end_block) {
+            vmem_bitmap_clear(source->retained, first_block,
+                              end_block - first_block, NULL);
+        }
+    }
+    vmemi_mutex_unlock(&region->state);
 }
 
 static void log_retained(struct vmem_source *source,
@@ -60,15 +86,15 @@ int vmemi_retain_give_back(struct vmem_source *source,
     uint64_t done;
     int ret = vmemi_backing_discard(source->region->backing, run, &done);
 
-    if (ret == 0 && vmem_bitmap_get_nr_set(source->retained) == 0) {
+    if (ret == 0 && !is_anything_retained(source->region)) {
         return 0; /* the usual case takes no lock */
     }
     /* A block of which a part is left is retained as a whole. */
     back.size = ret == 0 ? run->size : vmemi_align_down(done, block_size);
     left->offset = vmemi_range_end(&back);
     left->size = run->size - back.size;
-    mark(source, &back, false);
-    mark(source, left, true);
+    forget(source->region, &back);
+    mark(source, left);
     if (ret < 0) {
         log_retained(source, left, ret, change);
     }
@@ -106,8 +132,9 @@ int vmemi_retain_retry(struct vmem_source *source,
     return first_error;
 }
 
-/* The memory is going to be source's again. Other sources that discard and do
- * not want it would think that it is back; now it is theirs to retain. */
+/* The source does not retain this memory any longer, and it is not back. Other
+ * sources that discard and do not want it would think that it is; now it is
+ * theirs to retain. */
 static void hand_over(struct vmem_source *source, const struct vmem_range *run)
 {
     for (GList *link = source->region->sources.head; link != NULL;
@@ -123,7 +150,7 @@ static void hand_over(struct vmem_source *source, const struct vmem_range *run)
         for (uint64_t pos = run->offset;
              vmemi_terms_next_run(&terms, pos, vmemi_range_end(run), &part);
              pos = vmemi_range_end(&part)) {
-            mark(other, &part, true);
+            mark(other, &part);
         }
     }
 }
@@ -153,30 +180,48 @@ int vmemi_retain_clean(struct vmem_source *source,
             change->cause.reason = VMEM_REASON_DISCARD_FAILED;
             return ret;
         }
-        hand_over(source, &run);
         vmemi_log_add(&region->vm->log, &change->log, VMEM_LOG_INFO,
                       VMEM_BLAME_OS, VMEM_LOG_CODE_ZEROED, region->name.text,
                       "0x%" PRIx64 " retained bytes at offset 0x%" PRIx64
-                      " were zeroed to be plugged again",
+                      " were zeroed to be used again",
                       run.size, run.offset);
     }
     return 0;
 }
 
-void vmemi_retain_leave(struct vmem_source *source, struct vmemi_change *change)
+void vmemi_retain_hand_over(struct vmem_source *source,
+                            const struct vmem_range *range)
 {
-    const struct vmem_range all = { .offset = 0, .size = source->region->size };
     struct vmemi_terms terms;
-    struct vmem_range left;
     struct vmem_range run;
 
-    if (vmemi_retain_retry(source, &all, change, &left) == 0) {
+    if (vmem_bitmap_get_nr_set(source->retained) == 0) {
         return;
     }
     retained_terms(source, &terms);
-    for (uint64_t pos = 0; vmemi_terms_next_run(&terms, pos, all.size, &run);
+    for (uint64_t pos = range->offset;
+         vmemi_terms_next_run(&terms, pos, vmemi_range_end(range), &run);
          pos = vmemi_range_end(&run)) {
         hand_over(source, &run);
+    }
+}
+
+void vmemi_retain_undo(struct vmem_source *source,
+                       const struct vmem_range *range,
+                       struct vmemi_change *change)
+{
+    struct vmemi_terms terms = { .nr_terms = 0 };
+    struct vmem_range left;
+    struct vmem_range run;
+
+    if (!vmemi_retain_applies(source)) {
+        return;
+    }
+    vmemi_terms_add(&terms, source->blocks, source->block_shift, false);
+    for (uint64_t pos = range->offset;
+         vmemi_terms_next_run(&terms, pos, vmemi_range_end(range), &run);
+         pos = vmemi_range_end(&run)) {
+        vmemi_retain_give_back(source, &run, change, &left);
     }
 }
 

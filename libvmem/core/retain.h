@@ -21,16 +21,31 @@ int vmemi_retain_retry(struct vmem_source *source,
                        const struct vmem_range *range,
                        struct vmemi_change *change, struct vmem_range *left);
 
-/* Before a range is plugged: what is retained in it is given back or, where
+/* Before a range is plugged, or the source leaves: what is retained in it is given back or, where
  * that fails again, zeroed by writing, so that no old contents are seen. */
 int vmemi_retain_clean(struct vmem_source *source,
                        const struct vmem_range *range,
                        struct vmemi_change *change);
 
-/* The source leaves its region: what it retains is tried once more, and what
- * stays is the other sources' to retain. */
-void vmemi_retain_leave(struct vmem_source *source,
-                        struct vmemi_change *change);
+/* The source is about to stop retaining what it still does in a range, because
+ * that is plugged (zeroed) or because it leaves: the other sources that do not
+ * want the memory retain it from now on. */
+void vmemi_retain_hand_over(struct vmem_source *source,
+                            const struct vmem_range *range);
+
+/* Does the source retain anything? Hardly ever. */
+static inline bool vmemi_retain_has_any(const struct vmem_source *source)
+{
+    return source->retained != NULL &&
+           vmemi_bitmap_nr_set(source->retained) > 0;
+}
+
+/* An attempt to plug a range, or to leave, has failed: gives back whatever may
+ * have been populated in it, by the library itself or by a listener that touched
+ * or pinned the memory before another one objected. Takes any source. */
+void vmemi_retain_undo(struct vmem_source *source,
+                       const struct vmem_range *range,
+                       struct vmemi_change *change);
 
 /* Does anything have to be given back at all? */
 static inline bool vmemi_retain_applies(const struct vmem_source *source)

@@ -66,8 +66,11 @@ static int check_config(const struct vmem_region *region,
     return check_block_size(region, config, err);
 }
 
-static void free_source(struct vmem_source *source)
+void vmemi_source_free(struct vmem_source *source)
 {
+    if (source == NULL) {
+        return;
+    }
     vmem_bitmap_free(source->blocks);
     vmem_bitmap_free(source->retained);
     vmemi_free(source);
@@ -90,9 +93,7 @@ static int make_source(struct vmem_region *region,
         ret = vmem_bitmap_new(nr_blocks, &source->retained);
     }
     if (ret < 0) {
-        if (source != NULL) {
-            free_source(source);
-        }
+        vmemi_source_free(source);
         return vmemi_fail_no_memory(err, "a source and its bitmaps");
     }
     source->link.data = source;
@@ -191,7 +192,7 @@ int vmemi_source_add(struct vmem_region *region,
     source->driver = driver;
     ret = vmemi_change_begin(&change, region, "vmem_source_add", err);
     if (ret < 0) {
-        free_source(source);
+        vmemi_source_free(source);
         return ret;
     }
     ret = check_joins(region, source, err);
@@ -200,7 +201,7 @@ int vmemi_source_add(struct vmem_region *region,
     }
     vmemi_change_end(&change);
     if (ret < 0) {
-        free_source(source);
+        vmemi_source_free(source);
         return ret;
     }
     *out = source;
@@ -264,23 +265,36 @@ static int check_leaves(const struct vmem_source *source, bool alone,
     return vmemi_region_check_thawed(region, source->name.text, NULL, err);
 }
 
-/* Under the change lock: listeners agree to what becomes visible, then the
- * source does not count any more. */
-static int leave(struct vmem_source *source, struct vmemi_change *change,
-                 struct vmem_error *err)
+/* Under the change lock: retained memory is tried once more, or zeroed, before
+ * listeners map it (I5) and the guest sees it; listeners agree to what becomes
+ * visible; then the source does not count any more. A source that is alone has
+ * no guest any more, and must not fail for its memory. */
+static int leave(struct vmem_source *source, bool alone,
+                 struct vmemi_change *change, struct vmem_error *err)
 {
     struct vmem_region *region = source->region;
     const struct vmem_range all = { .offset = 0, .size = region->size };
     struct vmemi_terms terms;
-    int ret;
+    struct vmem_range left;
+    int ret = 0;
 
-    vmemi_terms_init(&terms, region, source, false);
-    ret = vmemi_listeners_populate(&terms, &all, change);
+    if (vmemi_retain_applies(source) && alone) {
+        vmemi_retain_retry(source, &all, change, &left);
+    } else if (vmemi_retain_applies(source)) {
+        ret = vmemi_retain_clean(source, &all, change);
+    }
+    if (ret == 0) {
+        vmemi_terms_init(&terms, region, source, false);
+        ret = vmemi_listeners_populate(&terms, &all, change);
+        if (ret < 0) {
+            vmemi_retain_undo(source, &all, change);
+        }
+    }
     if (ret < 0) {
         return fail_change(source, "removal", &all, change, err);
     }
     if (vmemi_retain_applies(source)) {
-        vmemi_retain_leave(source, change);
+        vmemi_retain_hand_over(source, &all);
     }
     vmemi_mutex_lock(&region->state);
     g_queue_unlink(&region->sources, &source->link);
@@ -301,12 +315,9 @@ int vmemi_source_remove(struct vmem_source *source, bool alone,
     }
     ret = check_leaves(source, alone, err);
     if (ret == 0) {
-        ret = leave(source, &change, err);
+        ret = leave(source, alone, &change, err);
     }
     vmemi_change_end(&change);
-    if (ret == 0) {
-        free_source(source);
-    }
     return ret;
 }
 
@@ -329,7 +340,13 @@ int vmem_source_remove(struct vmem_source *source, struct vmem_error *err)
         return 0;
     }
     ret = check_not_driven(source, "vmem_source_remove", err);
-    return ret < 0 ? ret : vmemi_source_remove(source, false, err);
+    if (ret == 0) {
+        ret = vmemi_source_remove(source, false, err);
+    }
+    if (ret == 0) {
+        vmemi_source_free(source);
+    }
+    return ret;
 }
 
 static int check_change(const struct vmem_source *source,

@@ -6,6 +6,7 @@
 #include <vmem/source.h>
 
 #include "base/gate.h"
+#include "core/bitmap.h"
 #include "core/region.h"
 
 /* Who drives a source instead of the host program: a device. */
@@ -35,10 +36,14 @@ int vmemi_source_add(struct vmem_region *region,
                      struct vmemi_source_driver *driver,
                      struct vmem_source **out, struct vmem_error *err);
 
-/* vmem_source_remove() whatever drives it. alone: -EBUSY if there are listeners,
- * which would be told that everything is populated. */
+/* vmem_source_remove() whatever drives it, but for its memory: a driver may be
+ * asked about it until the driver is gone, and frees it then. alone: -EBUSY if
+ * there are listeners, which would be told that everything is populated. */
 int vmemi_source_remove(struct vmem_source *source, bool alone,
                         struct vmem_error *err);
+
+/* Of one that was removed; takes NULL. */
+void vmemi_source_free(struct vmem_source *source);
 
 /* The two changes, under the change lock. The range is aligned and inside. The
  * first is all or nothing and says why not in change->cause; blocks that are in
@@ -57,7 +62,7 @@ static inline uint64_t vmemi_source_block_size(const struct vmem_source *source)
 
 static inline uint64_t vmemi_source_size(const struct vmem_source *source)
 {
-    return vmem_bitmap_get_nr_set(source->blocks) << source->block_shift;
+    return vmemi_bitmap_nr_set(source->blocks) << source->block_shift;
 }
 
 #endif /* VMEMI_CORE_SOURCE_H */

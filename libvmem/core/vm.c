@@ -148,12 +148,9 @@ const char *vmem_vm_get_name(const struct vmem_vm *vm)
     return vm->name.text;
 }
 
-int vmemi_vm_check_unlocked(const struct vmem_vm *vm, const char *what,
-                            struct vmem_error *err)
+int vmemi_vm_fail_locked(const struct vmem_vm *vm, const char *what,
+                         struct vmem_error *err)
 {
-    if (!vmemi_frame_is_inside(vm, VMEMI_FRAME_LOCKED)) {
-        return 0;
-    }
     return vmemi_fail(err, -EDEADLK, VMEM_REASON_REENTERED, NULL,
                       "%s called from a callback that holds a lock of vm "
                       "\"%s\"",
@@ -179,8 +176,7 @@ void vmemi_vm_unlink(struct vmem_vm *vm, enum vmemi_child_kind kind,
     vmemi_mutex_unlock(&vm->inventory);
 }
 
-/* A walk inside a walk already has the lock. */
-static bool lock_inventory(struct vmem_vm *vm, struct vmemi_frame *frame)
+bool vmemi_vm_lock_inventory(struct vmem_vm *vm, struct vmemi_frame *frame)
 {
     bool locked = !vmemi_frame_is_inside(vm, VMEMI_FRAME_INVENTORY);
 
@@ -191,8 +187,8 @@ static bool lock_inventory(struct vmem_vm *vm, struct vmemi_frame *frame)
     return locked;
 }
 
-static void unlock_inventory(struct vmem_vm *vm, struct vmemi_frame *frame,
-                             bool locked)
+void vmemi_vm_unlock_inventory(struct vmem_vm *vm, struct vmemi_frame *frame,
+                               bool locked)
 {
     vmemi_frame_leave(frame);
     if (locked) {
@@ -211,12 +207,12 @@ int vmem_vm_for_each_region(struct vmem_vm *vm,
     if (vm == NULL || fn == NULL) {
         return -EINVAL;
     }
-    locked = lock_inventory(vm, &frame);
+    locked = vmemi_vm_lock_inventory(vm, &frame);
     for (GList *link = vm->children[VMEMI_CHILD_REGION].head;
          link != NULL && ret == 0; link = link->next) {
         ret = fn(((struct vmemi_child *)link->data)->object, opaque);
     }
-    unlock_inventory(vm, &frame, locked);
+    vmemi_vm_unlock_inventory(vm, &frame, locked);
     return ret;
 }
 
@@ -231,11 +227,11 @@ int vmem_vm_for_each_device(struct vmem_vm *vm,
     if (vm == NULL || fn == NULL) {
         return -EINVAL;
     }
-    locked = lock_inventory(vm, &frame);
+    locked = vmemi_vm_lock_inventory(vm, &frame);
     for (GList *link = vm->children[VMEMI_CHILD_DEVICE].head;
          link != NULL && ret == 0; link = link->next) {
         ret = fn(((struct vmemi_child *)link->data)->object, opaque);
     }
-    unlock_inventory(vm, &frame, locked);
+    vmemi_vm_unlock_inventory(vm, &frame, locked);
     return ret;
 }

@@ -34,8 +34,9 @@ struct vmem_vm {
     uint64_t (*clock_ns)(void *clock_opaque);
     void *clock_opaque;
     struct vmemi_log log;
-    struct vmemi_mutex inventory; /* guards children; never taken while a
-                                     region is locked */
+    /* Guards children. Lock order: change of a region, inventory, policy, state
+     * of a region. */
+    struct vmemi_mutex inventory;
     GQueue children[VMEMI_CHILD_KINDS];
     struct vmemi_policy *policy;
 };
@@ -43,13 +44,28 @@ struct vmem_vm {
 /* -EDEADLK with a message if this thread is in a callback under a lock of this
  * machine; every call that changes something starts with it. what: the function
  * and object, "vmem_region_new". */
-int vmemi_vm_check_unlocked(const struct vmem_vm *vm, const char *what,
-                            struct vmem_error *err);
+int vmemi_vm_fail_locked(const struct vmem_vm *vm, const char *what,
+                         struct vmem_error *err);
+
+static inline int vmemi_vm_check_unlocked(const struct vmem_vm *vm,
+                                          const char *what,
+                                          struct vmem_error *err)
+{
+    return vmemi_frame_is_inside(vm, VMEMI_FRAME_LOCKED)
+               ? vmemi_vm_fail_locked(vm, what, err)
+               : 0;
+}
 
 void vmemi_vm_link(struct vmem_vm *vm, enum vmemi_child_kind kind,
                    struct vmemi_child *child, const char *name, void *object);
 void vmemi_vm_unlink(struct vmem_vm *vm, enum vmemi_child_kind kind,
                      struct vmemi_child *child);
+
+/* For walks, in which callbacks may start another walk: false if this thread has
+ * the lock already. The frame is entered either way. */
+bool vmemi_vm_lock_inventory(struct vmem_vm *vm, struct vmemi_frame *frame);
+void vmemi_vm_unlock_inventory(struct vmem_vm *vm, struct vmemi_frame *frame,
+                               bool locked);
 
 static inline uint64_t vmemi_vm_now_ns(const struct vmem_vm *vm)
 {

@@ -89,11 +89,47 @@ static uint64_t find_start(const struct vmemi_terms *terms, uint64_t pos,
     return pos;
 }
 
+/* How far ahead to look at first: enough blocks for a look to be worth it. */
+static uint64_t first_step(const struct vmemi_terms *terms)
+{
+    unsigned int shift = 0;
+
+    /* A single term is not held up by another one. */
+    if (terms->nr_terms < 2) {
+        return UINT64_MAX;
+    }
+    for (uint32_t i = 0; i < terms->nr_terms; i++) {
+        shift = terms->terms[i].shift > shift ? terms->terms[i].shift : shift;
+    }
+    return shift < 58 ? (uint64_t)64 << shift : UINT64_MAX;
+}
+
+/* Every term holds at pos. Looks twice as far ahead each time: one that holds
+ * for long must not be searched to the end for each short run of another. */
+static uint64_t find_end(const struct vmemi_terms *terms, uint64_t pos,
+                         uint64_t end)
+{
+    uint64_t step = first_step(terms);
+
+    for (;;) {
+        const uint64_t limit = vmemi_min(end, vmemi_add_saturating(pos, step));
+        uint64_t run_end = limit;
+
+        for (uint32_t i = 0; i < terms->nr_terms && run_end > pos; i++) {
+            run_end = next_byte(terms->terms[i].bitmap, terms->terms[i].shift,
+                                !terms->terms[i].value, pos, run_end);
+        }
+        if (run_end < limit || limit == end) {
+            return run_end;
+        }
+        pos = limit;
+        step = vmemi_add_saturating(step, step);
+    }
+}
+
 bool vmemi_terms_next_run(const struct vmemi_terms *terms, uint64_t pos,
                           uint64_t end, struct vmem_range *run)
 {
-    uint64_t run_end = end;
-
     if (pos >= end) {
         return false;
     }
@@ -101,12 +137,8 @@ bool vmemi_terms_next_run(const struct vmemi_terms *terms, uint64_t pos,
     if (pos >= end) {
         return false;
     }
-    for (uint32_t i = 0; i < terms->nr_terms; i++) {
-        run_end = next_byte(terms->terms[i].bitmap, terms->terms[i].shift,
-                            !terms->terms[i].value, pos, run_end);
-    }
     run->offset = pos;
-    run->size = run_end - pos;
+    run->size = find_end(terms, pos, end) - pos;
     return true;
 }
 

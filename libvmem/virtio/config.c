@@ -75,9 +75,15 @@ int vmem_device_set_driver_features(struct vmem_device *device,
 {
     const uint64_t accepted = features & VMEMI_DEVICE_FEATURE_BITS;
     uint64_t missing;
+    int ret;
 
     if (device == NULL) {
         return -EINVAL;
+    }
+    ret = vmemi_vm_check_unlocked(device->vm, "vmem_device_set_driver_features",
+                                  NULL);
+    if (ret < 0) {
+        return ret;
     }
     missing = (device->flags & VMEM_DEVICE_REQUIRE_INACCESSIBLE) != 0
                   ? device->features & ~accepted &
@@ -95,5 +101,6 @@ int vmem_device_set_driver_features(struct vmem_device *device,
     }
     atomic_store(&device->driver_features, accepted);
     atomic_store(&device->has_driver, 1);
+    vmemi_device_tell(device, VMEMI_NEWS_RESIZE);
     return 0;
 }

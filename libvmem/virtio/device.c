@@ -24,7 +24,11 @@ _Static_assert(offsetof(struct vmem_device, gate) == 0,
 
 static void release_device(struct vmemi_gate *gate)
 {
-    vmemi_free(gate);
+    struct vmem_device *device = (struct vmem_device *)(void *)gate;
+
+    /* Only now: notifications and walks on other threads looked at it. */
+    vmemi_source_free(device->source);
+    vmemi_free(device);
 }
 
 static int check_geometry(const struct vmem_region *region,
@@ -235,6 +239,10 @@ static int make(struct vmem_region *region,
     }
     device->ops = *ops;
     device->opaque = opaque;
+    device->wanted_news =
+        (ops->config_changed != NULL ? VMEMI_NEWS_CONFIG : 0u) |
+        (ops->size_changed != NULL ? VMEMI_NEWS_SIZE : 0u) |
+        (ops->resize_changed != NULL ? VMEMI_NEWS_RESIZE : 0u);
     ret = set_up(device, region, config, err);
     if (ret < 0) {
         goto fail;
@@ -386,6 +394,7 @@ int vmem_device_reset(struct vmem_device *device, uint32_t kind,
     }
     atomic_store(&device->driver_features, 0);
     atomic_store(&device->has_driver, 0);
+    vmemi_device_forget_busy(device); /* what the next driver is told is new */
     vmemi_count(&device->nr_resets[kind]);
     if (kind == VMEM_RESET_SYSTEM) {
         ret = reset_system(device, &change, &news, err);

@@ -36,6 +36,7 @@ struct vmem_device {
     struct vmem_discard_claim *claim;
     struct vmem_device_ops ops;
     void *opaque;
+    uint32_t wanted_news; /* what ops has callbacks for */
 
     uint64_t gpa;
     uint64_t block_size;
@@ -76,7 +77,14 @@ enum vmemi_device_news {
 };
 
 /* Without locks. */
-void vmemi_device_tell(struct vmem_device *device, uint32_t news);
+void vmemi_device_send(struct vmem_device *device, uint32_t news);
+
+static inline void vmemi_device_tell(struct vmem_device *device, uint32_t news)
+{
+    if ((news & device->wanted_news) != 0) {
+        vmemi_device_send(device, news & device->wanted_news);
+    }
+}
 
 /* What the policy says for a requested size; a multiple of the block size. */
 uint64_t vmemi_device_policy_usable(const struct vmem_device *device,

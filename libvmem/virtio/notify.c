@@ -30,16 +30,13 @@ static uint64_t read_plugged(struct vmem_device *device)
     return plugged;
 }
 
-void vmemi_device_tell(struct vmem_device *device, uint32_t news)
+void vmemi_device_send(struct vmem_device *device, uint32_t news)
 {
     const struct vmem_device_ops *ops = &device->ops;
     struct vmem_resize_status status;
     struct vmemi_frame frame;
 
-    news &= (ops->config_changed != NULL ? VMEMI_NEWS_CONFIG : 0u) |
-            (ops->size_changed != NULL ? VMEMI_NEWS_SIZE : 0u) |
-            (ops->resize_changed != NULL ? VMEMI_NEWS_RESIZE : 0u);
-    if (news == 0 || !vmemi_gate_enter(&device->gate, &frame, device->vm)) {
+    if (!vmemi_gate_enter(&device->gate, &frame, device->vm)) {
         return;
     }
     /* Each callback may free the device; then the rest is not told, and the

@@ -21,9 +21,9 @@ struct answer {
 
 /* The range that a request names, as offsets in the region: aligned, not empty,
  * inside the usable region, in arithmetic that cannot wrap. */
-static bool find_range(const struct vmem_device *device,
-                       const struct vmemi_wire_request *request,
-                       struct vmem_range *range)
+static inline bool find_range(const struct vmem_device *device,
+                              const struct vmemi_wire_request *request,
+                              struct vmem_range *range)
 {
     const uint64_t usable =
         atomic_load_explicit(&device->usable_region_size, memory_order_acquire);
@@ -46,8 +46,8 @@ static uint32_t block_state(const struct vmem_device *device,
 {
     const unsigned int shift = device->source->block_shift;
 
-    return vmem_bitmap_get_state(device->source->blocks, range->offset >> shift,
-                                 range->size >> shift);
+    return vmemi_bitmap_state(device->source->blocks, range->offset >> shift,
+                              range->size >> shift);
 }
 
 static void answer_busy(struct vmem_device *device, struct vmemi_change *change,
@@ -274,11 +274,12 @@ static int malformed(struct vmem_device *device, uint32_t reason,
     return VMEM_REQUEST_MALFORMED;
 }
 
-/* Everything but moving the bytes. has_request and has_room: were there 24
- * bytes, and is there room for 10? */
-static int handle(struct vmem_device *device, const uint8_t *request_bytes,
-                  bool has_request, bool has_room, uint8_t *response_bytes,
-                  struct vmem_request_result *result)
+/* has_request and has_room: were there 24 bytes, and is there room for 10? The
+ * response goes straight to where it belongs, in one go, at the end. */
+static inline int handle(struct vmem_device *device,
+                         const uint8_t *request_bytes, bool has_request,
+                         bool has_room, uint8_t *response_bytes,
+                         struct vmem_request_result *result)
 {
     struct vmemi_wire_request request;
     struct answer answer;
@@ -332,7 +333,6 @@ int vmem_device_handle_request(struct vmem_device *device, const void *request,
 {
     struct vmem_request_result result = { 0 };
     uint8_t request_bytes[VMEM_DEVICE_REQUEST_SIZE];
-    uint8_t response_bytes[VMEM_DEVICE_RESPONSE_SIZE];
     const bool has_request = request_size >= sizeof(request_bytes);
     int ret;
 
@@ -346,11 +346,7 @@ int vmem_device_handle_request(struct vmem_device *device, const void *request,
         memcpy(request_bytes, request, sizeof(request_bytes));
     }
     ret = handle(device, request_bytes, has_request,
-                 response_size >= sizeof(response_bytes), response_bytes,
-                 &result);
-    if (ret == VMEM_REQUEST_RESPOND) {
-        memcpy(response, response_bytes, sizeof(response_bytes));
-    }
+                 response_size >= VMEM_DEVICE_RESPONSE_SIZE, response, &result);
     if (ret >= 0) {
         return_result(&result, host_result);
     }

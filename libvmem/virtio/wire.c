@@ -17,8 +17,7 @@ bool vmemi_wire_decode_request(const uint8_t bytes[VMEM_DEVICE_REQUEST_SIZE],
 void vmemi_wire_encode_response(uint16_t type, uint16_t state,
                                 uint8_t bytes[VMEM_DEVICE_RESPONSE_SIZE])
 {
-    memset(bytes, 0, VMEM_DEVICE_RESPONSE_SIZE);
-    vmemi_le16_store(bytes, type);
+    vmemi_le64_store(bytes, type); /* and its padding */
     vmemi_le16_store(bytes + 8, state);
 }
 
