@@ -128,8 +128,10 @@ struct vmem_backing_request {
  * Memory that is entirely the host's.
  *
  * Each callback gets a range in bytes from the start of the backing, aligned to
- * its page size, and runs on the calling thread with the region's change lock
- * held: it may query the VM's regions and must not change any.
+ * its page size, and runs on the calling thread. discard, populate and zero run
+ * with the region's change lock held: they may query the machine's regions and
+ * must not change any. usage, and calls for a backing without a region, run
+ * without a lock and may run several at once.
  */
 struct vmem_backing_ops {
     size_t struct_size; /**< sizeof(struct vmem_backing_ops). */
@@ -229,6 +231,8 @@ struct vmem_backing_usage {
  *                    not match the mapping.
  * @retval -EOVERFLOW hva + size or fd_offset + size wraps.
  * @retval -E2BIG     Unknown members are set.
+ * @retval -ERANGE    The name is longer than #VMEM_NAME_MAX.
+ * @retval -EEXIST    Another backing of the machine overlaps in this process.
  * @retval -EBADF     The descriptor is not open, or not for writing.
  * @retval -EPERM     A seal forbids writing.
  * @retval -ENOTSUP   The file system cannot punch holes, or the memory cannot
@@ -253,6 +257,7 @@ VMEM_API int vmem_backing_new_mapped(struct vmem_vm *vm,
  * @param[out] err  Filled on failure; may be NULL.
  * @return 0 or a negative errno.
  * @retval -EINVAL    NULL, misaligned, size 0, unknown kind or flag.
+ * @retval -ERANGE    The name is longer than #VMEM_NAME_MAX.
  * @retval -EOVERFLOW fd_offset + size wraps.
  * @retval -E2BIG     Unknown members are set.
  * @retval -ENOTSUP   The kernel or file system cannot do it.
@@ -278,8 +283,9 @@ vmem_backing_new_allocated(struct vmem_vm *vm,
  *                  @ownership{the caller's, freed by vmem_backing_free()}
  * @param[out] err  Filled on failure; may be NULL.
  * @return 0 or a negative errno; ops->destroy is called on failure too, unless
- *         @p ops itself was refused.
+ *         @p ops is NULL or too short to have one.
  * @retval -EINVAL   NULL, misaligned, unknown flag, no discard callback.
+ * @retval -ERANGE   The name is longer than #VMEM_NAME_MAX.
  * @retval -E2BIG    Unknown members are set.
  * @retval -ENOMEM   Out of memory.
  * @retval -EDEADLK  Called from a callback.

@@ -187,6 +187,42 @@ struct vmem_resize_status {
         busy_by[VMEM_NAME_MAX + 1]; /**< Freezer's or listener's name, or "". */
 };
 
+/** What a trace event is about. */
+enum vmem_trace_kind {
+    VMEM_TRACE_REQUEST = 1, /**< A request was answered. */
+    VMEM_TRACE_RESIZE = 2,  /**< The host asked for a size, or was refused. */
+    VMEM_TRACE_RESET = 3,   /**< The device was reset. */
+    VMEM_TRACE_FREEZE = 4   /**< The region was frozen or has thawed. */
+};
+
+/**
+ * Something that decides, or is, an answer to the guest.
+ *
+ * Members that a kind does not mention are 0. Malformed requests, config reads
+ * and kicks change no answer and are not traced.
+ */
+struct vmem_trace_event {
+    size_t struct_size; /**< Set by the library: sizeof(struct
+                             vmem_trace_event). */
+    uint64_t sequence;  /**< Grows with every event of the region; events of
+                             several threads are told in any order, this is
+                             the order in which they happened. */
+    uint64_t time_ns;   /**< VM clock, when it happened. */
+    uint64_t gpa;       /**< REQUEST: as the guest wrote it. */
+    uint64_t size;      /**< RESIZE: bytes asked for. */
+    uint32_t kind;      /**< An enum vmem_trace_kind. */
+    uint32_t type;      /**< REQUEST: an enum vmem_request_type; RESET: an enum
+                             vmem_reset_kind. */
+    uint32_t nr_blocks; /**< REQUEST: as the guest wrote it. */
+    uint32_t response;  /**< REQUEST: an enum vmem_response_type. */
+    uint32_t state;     /**< REQUEST: STATE acknowledged: an enum
+                             vmem_block_state. */
+    uint32_t reason;    /**< REQUEST: BUSY: an enum vmem_reason. */
+    uint32_t frozen;    /**< FREEZE: 1 if frozen, 0 if nobody holds it still
+                             any more. */
+    int32_t code; /**< RESIZE, RESET: 0, or the negative errno returned. */
+};
+
 /** Notifications; each may be NULL. */
 struct vmem_device_ops {
     size_t struct_size; /**< sizeof(struct vmem_device_ops). */
@@ -197,6 +233,14 @@ struct vmem_device_ops {
     /** The state or stall reason of a resize changed. */
     void (*resize_changed)(const struct vmem_resize_status *status,
                            void *opaque);
+    /** Something to record, before the other notifications of the same cause.
+     *  Whoever does the recorded resizes, resets and freezes to an equal device,
+     *  in order of their sequence, and hands it the recorded requests, gets the
+     *  recorded answers; one that is BUSY for another reason than
+     *  #VMEM_REASON_FROZEN needs that reason, or a freeze around it. A STATE and
+     *  a change that overlap, on two threads, are in either order.
+     *  @ownership{the event is the library's, valid in the call} */
+    void (*trace)(const struct vmem_trace_event *event, void *opaque);
 };
 
 /** What a device is now; filled by vmem_device_get_info(). */
@@ -248,7 +292,8 @@ struct vmem_request_result {
  * Make a device on a region, with everything unplugged.
  *
  * Listeners that the region has already are told @c discard of all of it, and
- * its memory is given back.
+ * its memory is given back. If this fails after the claim was taken, watchers of
+ * the discard policy have seen it come and go.
  *
  * @param region    The region; offset 0 is the device's gpa. It may have size 0.
  * @param config    What to make. @ownership{copied}
@@ -265,7 +310,8 @@ struct vmem_request_result {
  *                     large; too many blocks or sources.
  * @retval -EOVERFLOW  gpa + region size exceeds 2^64.
  * @retval -E2BIG      Unknown members are set.
- * @retval -EEXIST     The region has a source of that name.
+ * @retval -EEXIST     The region has a device, or a source of that name; or
+ *                     another device of the machine overlaps in the guest.
  * @retval -EBUSY      "forbid all" is claimed, the region is frozen, or a
  *                     listener's granularity is larger than the block size.
  * @retval -ENOMEM     Out of memory.
@@ -282,7 +328,8 @@ VMEM_API int vmem_device_new(struct vmem_region *region,
  * Free a device and its source, whatever is plugged.
  *
  * Plugged memory is not touched; what is retained is tried once more. Waits for a
- * running notification on another thread;
+ * running notification on another thread (so two notifications must not free each
+ * other's device);
  * may be called from one of its own. To take a device away from a running
  * guest, ask vmem_device_check_removable() first.
  *

@@ -83,7 +83,8 @@ struct vmem_listener_config {
  *                  @ownership{the caller's, gone with vmem_listener_remove()}
  * @param[out] err  Filled on failure; may be NULL.
  * @return 0, a negative errno, or what the listener's veto was. @c destroy is
- *         called on every failure but a refused @p ops.
+ *         called on every failure, unless @p ops is NULL or too short to have
+ *         one.
  * @retval -EINVAL     NULL, empty window, bad granularity, unknown flag.
  * @retval -ERANGE     The window leaves the region, or a long name.
  * @retval -EOVERFLOW  The window wraps.

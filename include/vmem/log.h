@@ -19,8 +19,10 @@ VMEM_BEGIN_DECLS
  * A vmem_vm has one sink, given in its config. Without a sink warnings and
  * errors go to standard error. Each code is rate-limited: at most
  * #VMEM_LOG_BURST records a second and VM, the next one says how many were
- * suppressed. The sink is called after all locks are dropped; any call is legal
- * in it, but a call that logs again is called again.
+ * suppressed. The sink is called after all locks are dropped, by several threads
+ * at once if several log. Any call is legal in it but those that free a machine,
+ * backing, region or device (-EDEADLK), because the call that logs is not over; a
+ * call that logs again calls the sink again.
  * @{
  */
 

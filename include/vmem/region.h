@@ -89,6 +89,7 @@ struct vmem_region_info {
  * @return 0 or a negative errno.
  * @retval -EINVAL   NULL, no name, the backing belongs to another machine, or
  *                   its size differs.
+ * @retval -ERANGE   The name is longer than #VMEM_NAME_MAX.
  * @retval -E2BIG    Unknown members are set.
  * @retval -EBUSY    Another region uses the backing.
  * @retval -ENOMEM   Out of memory.
@@ -179,7 +180,7 @@ VMEM_API bool vmem_region_is_populated(struct vmem_region *region,
  * Visit the populated runs of a window, ascending, cut at the window.
  *
  * Holds the change lock, so what it shows stays true until it returns. In a
- * callback that holds another region of the same machine it cannot (two threads
+ * callback that holds another region it cannot (two threads
  * could wait for each other) and shows each run as it is at that moment.
  *
  * @param region  The region.

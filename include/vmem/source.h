@@ -82,8 +82,9 @@ VMEM_API int vmem_source_add(struct vmem_region *region,
  * Remove a source from its region.
  *
  * Listeners are told @c populate of what becomes visible. If one objects, those
- * told before are told @c discard in reverse order and the source stays. Memory
- * is not touched. The source of a device is removed by vmem_device_free().
+ * told before are told @c discard in reverse order and the source stays. Populated
+ * memory is not touched; what is retained is tried once more, and zeroed if it
+ * stays. The source of a device is removed by vmem_device_free().
  *
  * @param source    The source; gone on success. NULL is allowed.
  * @param[out] err  Filled on failure; may be NULL.

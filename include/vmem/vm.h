@@ -29,12 +29,15 @@ VMEM_BEGIN_DECLS
  *
  * While a callback of a listener, a custom backing or a walk runs on a thread,
  * that thread may query but not change any region of the same vmem_vm
- * (-EDEADLK). Notifications are free of that rule.
+ * (-EDEADLK). Notifications are free of that rule. Every callback must return:
+ * longjmp, an exception, or leaving it by switching stacks keeps the library's
+ * locks held.
  * @{
  */
 
 /**
- * The clock of a VM. Called with locks held: it must not call the library.
+ * The clock of a VM. Called with locks held, by several threads at once: it must
+ * not call the library.
  *
  * @param opaque  vmem_vm_config::opaque.
  * @return Nanoseconds from any start; never goes back.

@@ -18,6 +18,7 @@ enum vmemi_frame_kind {
     VMEMI_FRAME_INVENTORY = 1 << 1, /* the machine's lists are locked */
     VMEMI_FRAME_POLICY = 1 << 2,    /* the discard policy is locked */
     VMEMI_FRAME_NOTIFY = 1 << 3,    /* object: gate; no lock is held */
+    VMEMI_FRAME_LOG = 1 << 4,       /* in the log sink; no lock is held */
     VMEMI_FRAME_LOCKED = (1 << 0) | (1 << 1) | (1 << 2)
 };
 

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/frame.h"
+
 #define WINDOW_NS ((int64_t)1000000000)
 
 int vmemi_log_init(struct vmemi_log *log)
@@ -88,8 +90,12 @@ static void print(const struct vmem_log_record *record)
 
 void vmemi_log_send(struct vmemi_log *log, struct vmemi_log_queue *queue)
 {
-    int saved_errno = errno;
+    const int saved_errno = errno;
+    struct vmemi_frame frame;
 
+    /* The operation that logs is not over: what it is about must not be freed
+     * in the sink. */
+    vmemi_frame_enter(&frame, log->vm, log, VMEMI_FRAME_LOG);
     for (uint32_t i = 0; i < queue->nr_records; i++) {
         const struct vmem_log_record record = {
             .struct_size = sizeof(record),
@@ -107,6 +113,7 @@ void vmemi_log_send(struct vmemi_log *log, struct vmemi_log_queue *queue)
             print(&record);
         }
     }
+    vmemi_frame_leave(&frame);
     queue->nr_records = 0;
     errno = saved_errno;
 }

@@ -11,6 +11,7 @@
 
 /* The sink of one machine, and how much of each code it has let through. */
 struct vmemi_log {
+    const void *vm;
     vmem_log_fn sink;
     void *opaque;
     uint64_t (*clock_ns)(void *clock_opaque);

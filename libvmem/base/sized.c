@@ -7,6 +7,10 @@
 
 #include "base/error.h"
 
+/* No struct of the interface will ever be larger. A struct_size that nobody set
+ * often is, and would make the library read or write far behind the struct. */
+#define MOST_BYTES 4096
+
 int vmemi_sized_read(void *dst, size_t dst_size, size_t first_size,
                      const void *src, const char *what, struct vmem_error *err)
 {
@@ -22,6 +26,13 @@ int vmemi_sized_read(void *dst, size_t dst_size, size_t first_size,
                           "%s: struct_size is %zu, must be at least %zu", what,
                           size, first_size);
     }
+    if (size > MOST_BYTES) {
+        return vmemi_fail(err, -EINVAL, VMEM_REASON_STRUCT_SIZE, NULL,
+                          "%s: struct_size is %zu, the limit is %d", what, size,
+                          MOST_BYTES);
+    }
+    memset(dst, 0, dst_size);
+    memcpy(dst, src, size < dst_size ? size : dst_size);
     for (size_t i = dst_size; i < size; i++) {
         if (((const unsigned char *)src)[i] != 0) {
             return vmemi_fail(err, -E2BIG, VMEM_REASON_STRUCT_TAIL, NULL,
@@ -29,8 +40,6 @@ int vmemi_sized_read(void *dst, size_t dst_size, size_t first_size,
                               what, i, dst_size);
         }
     }
-    memset(dst, 0, dst_size);
-    memcpy(dst, src, size < dst_size ? size : dst_size);
     return 0;
 }
 
@@ -42,7 +51,7 @@ int vmemi_sized_check_out(const void *dst, size_t first_size)
         return -EINVAL;
     }
     memcpy(&size, dst, sizeof(size));
-    return size < first_size ? -EINVAL : 0;
+    return size < first_size || size > MOST_BYTES ? -EINVAL : 0;
 }
 
 void vmemi_sized_write(void *dst, const void *src, size_t src_size)

@@ -9,7 +9,8 @@
 /* The struct_size rule of <vmem/types.h>, in one place. first_size is the size
  * that the struct had in the first release. */
 
-/* Host to library: dst gets what the host knew, zeros for the rest. */
+/* Host to library: dst gets what the host knew, zeros for the rest. On -E2BIG,
+ * when the host knows more, dst is filled too, but for that. */
 int vmemi_sized_read(void *dst, size_t dst_size, size_t first_size,
                      const void *src, const char *what, struct vmem_error *err);
 

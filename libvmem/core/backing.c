@@ -10,6 +10,35 @@
 #include "base/sized.h"
 #include "core/region.h"
 
+/* Discarding through one backing would destroy what another one has. */
+static int check_apart(struct vmem_vm *vm,
+                       const struct vmemi_backing_traits *traits,
+                       struct vmem_error *err)
+{
+    const uintptr_t hva = (uintptr_t)traits->hva;
+    struct vmemi_frame frame;
+    const bool locked = vmemi_vm_lock_inventory(vm, &frame);
+    int ret = 0;
+
+    for (GList *link = vm->children[VMEMI_CHILD_BACKING].head;
+         link != NULL && ret == 0 && hva != 0; link = link->next) {
+        const struct vmem_backing *other =
+            ((struct vmemi_child *)link->data)->object;
+        const uintptr_t other_hva = (uintptr_t)other->hva;
+
+        if (other_hva != 0 && hva <= other_hva + (other->size - 1) &&
+            other_hva <= hva + (traits->size - 1)) {
+            ret = vmemi_fail(err, -EEXIST, VMEM_REASON_DUPLICATE, NULL,
+                             "backing \"%s\" at hva %p overlaps backing \"%s\" "
+                             "at hva %p",
+                             traits->name, traits->hva, other->name.text,
+                             (const void *)other->hva);
+        }
+    }
+    vmemi_vm_unlock_inventory(vm, &frame, locked);
+    return ret;
+}
+
 int vmemi_backing_new(struct vmem_vm *vm,
                       const struct vmemi_backing_traits *traits,
                       const struct vmemi_backing_ops *ops, void *impl,
@@ -35,6 +64,10 @@ int vmemi_backing_new(struct vmem_vm *vm,
                           "0x%" PRIx64,
                           name.text, traits->size, traits->page_size);
     }
+    ret = check_apart(vm, traits, err);
+    if (ret < 0) {
+        return ret;
+    }
     backing = vmemi_alloc0(sizeof(*backing));
     if (backing == NULL) {
         return vmemi_fail_no_memory(err, "a backing");
@@ -48,6 +81,7 @@ int vmemi_backing_new(struct vmem_vm *vm,
     backing->read_allocates = traits->read_allocates;
     backing->ops = ops;
     backing->impl = impl;
+    backing->hva = traits->hva;
     vmemi_vm_link(vm, VMEMI_CHILD_BACKING, &backing->child, backing->name.text,
                   backing);
     *out = backing;
@@ -55,17 +89,25 @@ int vmemi_backing_new(struct vmem_vm *vm,
 }
 
 /* "region r uses it", or nothing. */
-static int check_unused(const struct vmem_backing *backing, const char *what,
-                        struct vmem_error *err)
+int vmemi_backing_check_unused(const struct vmem_backing *backing,
+                               const char *what, struct vmem_error *err)
 {
-    const char *user = atomic_load(&backing->user);
+    struct vmemi_frame frame;
+    const char *user;
+    bool locked;
+    int ret = 0;
 
-    if (user == NULL) {
-        return 0;
+    /* The name is the region's. Freeing a region takes this lock after it has
+     * let go of the backing, so the name stays until the message is written. */
+    locked = vmemi_vm_lock_inventory(backing->vm, &frame);
+    user = atomic_load(&backing->user);
+    if (user != NULL) {
+        ret = vmemi_fail(err, -EBUSY, VMEM_REASON_IN_USE, NULL,
+                         "%s: backing \"%s\" is used by region \"%s\"", what,
+                         backing->name.text, user);
     }
-    return vmemi_fail(err, -EBUSY, VMEM_REASON_IN_USE, NULL,
-                      "%s: backing \"%s\" is used by region \"%s\"", what,
-                      backing->name.text, user);
+    vmemi_vm_unlock_inventory(backing->vm, &frame, locked);
+    return ret;
 }
 
 int vmem_backing_free(struct vmem_backing *backing, struct vmem_error *err)
@@ -75,11 +117,11 @@ int vmem_backing_free(struct vmem_backing *backing, struct vmem_error *err)
     if (backing == NULL) {
         return 0;
     }
-    ret = vmemi_vm_check_unlocked(backing->vm, "vmem_backing_free", err);
+    ret = vmemi_vm_check_may_free(backing->vm, "vmem_backing_free", err);
     if (ret < 0) {
         return ret;
     }
-    ret = check_unused(backing, "vmem_backing_free", err);
+    ret = vmemi_backing_check_unused(backing, "vmem_backing_free", err);
     if (ret < 0) {
         return ret;
     }
@@ -174,8 +216,8 @@ int vmem_backing_get_usage(struct vmem_backing *backing,
 
 /* A region that uses a backing is its only user, one change at a time; without
  * one there may be several threads. */
-static inline void count(struct vmem_backing *backing, _Atomic uint64_t *counter,
-                  uint64_t by)
+static inline void count(struct vmem_backing *backing,
+                         _Atomic uint64_t *counter, uint64_t by)
 {
     if (by == 0) {
         return;
@@ -240,7 +282,7 @@ static int check_direct_use(struct vmem_backing *backing,
     if (ret < 0) {
         return ret;
     }
-    return check_unused(backing, what, err);
+    return vmemi_backing_check_unused(backing, what, err);
 }
 
 int vmem_backing_discard(struct vmem_backing *backing,

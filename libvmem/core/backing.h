@@ -42,6 +42,7 @@ struct vmemi_backing_traits {
     uint64_t default_block_size; /* of a virtio-mem device; power of two */
     bool populate_on_plug;
     bool read_allocates; /* reading discarded memory allocates */
+    const void *hva;     /* where it is mapped, or NULL */
 };
 
 struct vmem_backing {
@@ -55,6 +56,7 @@ struct vmem_backing {
     bool read_allocates;
     const struct vmemi_backing_ops *ops;
     void *impl;
+    const char *hva;            /* NULL: not known to be mapped */
     _Atomic(const char *) user; /* name of the region that uses it, or NULL */
     _Atomic uint64_t nr_discards;
     _Atomic uint64_t nr_discard_errors;
@@ -73,6 +75,10 @@ int vmemi_backing_new(struct vmem_vm *vm,
                       const struct vmemi_backing_traits *traits,
                       const struct vmemi_backing_ops *ops, void *impl,
                       struct vmem_backing **out, struct vmem_error *err);
+
+/* -EBUSY with the region's name if one uses it. */
+int vmemi_backing_check_unused(const struct vmem_backing *backing,
+                               const char *what, struct vmem_error *err);
 
 /* For the region: ops with counting. The range is checked and aligned. */
 int vmemi_backing_discard(struct vmem_backing *backing,

@@ -31,6 +31,13 @@ static inline uint32_t vmemi_bitmap_state(const struct vmem_bitmap *bitmap,
                : VMEM_BITMAP_ALL_CLEAR;
 }
 
+/* Visits the runs of blocks with this value as ranges of bytes, cut at a window
+ * that is not empty; a block is 1 << shift bytes. 0, or what fn returned. */
+int vmemi_bitmap_for_each_range(const struct vmem_bitmap *bitmap,
+                                unsigned int shift, bool value,
+                                const struct vmem_range *window,
+                                vmem_range_fn fn, void *opaque);
+
 /* Bytes that a bitmap of so many blocks occupies, for tests and statistics. */
 size_t vmemi_bitmap_bytes(uint64_t nr_blocks);
 

@@ -74,24 +74,46 @@ uint64_t vmem_bitmap_next_clear(const struct vmem_bitmap *bitmap,
 }
 
 struct walk {
-    vmem_bitmap_run_fn fn;
+    vmem_bitmap_run_fn run_fn; /* one of the two is told */
+    vmem_range_fn range_fn;
     void *opaque;
-    uint64_t first_block; /* Of the run that is_open. */
-    bool is_open;         /* Does a run go on into the word at hand? */
+    const struct vmem_range *window; /* where ranges are cut, bytes */
+    unsigned int shift;              /* bytes to blocks */
+    uint64_t first_block;            /* of the run that is_open */
+    bool is_open; /* does a run go on into the word at hand? */
 };
 
-static int tell(const struct walk *walk, uint64_t first, uint64_t end)
+typedef int (*tell_fn)(const struct walk *walk, uint64_t first, uint64_t end);
+
+static inline int tell_run(const struct walk *walk, uint64_t first,
+                           uint64_t end)
 {
     struct vmem_bitmap_run run = { .first_block = first,
                                    .nr_blocks = end - first };
 
-    return walk->fn(&run, walk->opaque);
+    return walk->run_fn(&run, walk->opaque);
 }
+
+static inline int tell_range(const struct walk *walk, uint64_t first,
+                             uint64_t end)
+{
+    struct vmem_range range;
+
+    range.offset = vmemi_max(first << walk->shift, walk->window->offset);
+    range.size = vmemi_min(end << walk->shift, vmemi_range_end(walk->window)) -
+                 range.offset;
+    return walk->range_fn(&range, walk->opaque);
+}
+
+/* The walk is compiled once for each way to tell: one call for each run is what
+ * walking costs, a second one in between would double it. */
+#define COMPILED_FOR_TELL static inline __attribute__((always_inline))
 
 /* All transitions of a word are used up, two to a run, before its bits are
  * looked at again, which is what makes short runs cheap: finding the next set
  * and the next clear block would load and mask the word anew for each. */
-static int walk_word(struct walk *walk, uint64_t base, uint64_t t)
+COMPILED_FOR_TELL int walk_word(struct walk *walk, tell_fn tell, uint64_t base,
+                                uint64_t t)
 {
     uint64_t first = walk->first_block;
 
@@ -119,8 +141,9 @@ static int walk_word(struct walk *walk, uint64_t base, uint64_t t)
 }
 
 /* The window is not empty and lies in the bitmap. */
-static int walk_window(const struct vmem_bitmap *bitmap, uint64_t first,
-                       uint64_t last, struct walk *walk)
+COMPILED_FOR_TELL int walk_window(const struct vmem_bitmap *bitmap,
+                                  uint64_t first, uint64_t last,
+                                  struct walk *walk, tell_fn tell)
 {
     uint64_t last_word = last / BM_WORD_BITS;
     uint64_t word = first / BM_WORD_BITS;
@@ -132,7 +155,7 @@ static int walk_window(const struct vmem_bitmap *bitmap, uint64_t first,
         if (word == last_word) {
             t &= bm_mask_to(last);
         }
-        ret = walk_word(walk, word * BM_WORD_BITS, t);
+        ret = walk_word(walk, tell, word * BM_WORD_BITS, t);
         if (ret != 0) {
             return ret;
         }
@@ -145,22 +168,47 @@ static int walk_window(const struct vmem_bitmap *bitmap, uint64_t first,
     return walk->is_open ? tell(walk, walk->first_block, last + 1) : 0;
 }
 
+/* Blocks with this value. */
+COMPILED_FOR_TELL int walk_blocks(const struct vmem_bitmap *bitmap,
+                                  uint64_t first_block, uint64_t nr_blocks,
+                                  bool value, struct walk *walk, tell_fn tell)
+{
+    const uint64_t nr_inside = bm_cut(bitmap, first_block, nr_blocks);
+
+    if (nr_inside == 0) {
+        return 0;
+    }
+    walk->first_block = first_block;
+    walk->is_open = bm_bit_at(bitmap, first_block) == value;
+    return walk_window(bitmap, first_block, first_block + nr_inside - 1, walk,
+                       tell);
+}
+
 static int for_each(const struct vmem_bitmap *bitmap, uint64_t first_block,
                     uint64_t nr_blocks, bool value, vmem_bitmap_run_fn fn,
                     void *opaque)
 {
-    uint64_t nr_inside = bm_cut(bitmap, first_block, nr_blocks);
-    struct walk walk = { .fn = fn, .opaque = opaque };
+    struct walk walk = { .run_fn = fn, .opaque = opaque };
 
     if (bitmap == NULL || fn == NULL) {
         return -EINVAL;
     }
-    if (nr_inside == 0) {
-        return 0;
-    }
-    walk.first_block = first_block;
-    walk.is_open = bm_bit_at(bitmap, first_block) == value;
-    return walk_window(bitmap, first_block, first_block + nr_inside - 1, &walk);
+    return walk_blocks(bitmap, first_block, nr_blocks, value, &walk, tell_run);
+}
+
+int vmemi_bitmap_for_each_range(const struct vmem_bitmap *bitmap,
+                                unsigned int shift, bool value,
+                                const struct vmem_range *window,
+                                vmem_range_fn fn, void *opaque)
+{
+    struct walk walk = {
+        .range_fn = fn, .opaque = opaque, .window = window, .shift = shift
+    };
+    const uint64_t first_block = window->offset >> shift;
+    const uint64_t end_block = ((vmemi_range_end(window) - 1) >> shift) + 1;
+
+    return walk_blocks(bitmap, first_block, end_block - first_block, value,
+                       &walk, tell_range);
 }
 
 int vmem_bitmap_for_each_set(const struct vmem_bitmap *bitmap,

@@ -87,7 +87,8 @@ int vmemi_policy_check_unused(const struct vmem_vm *vm, struct vmem_error *err)
         vmemi_name_list_add(
             &names, ((struct vmem_discard_claim *)link->data)->owner.text);
     }
-    nr_watchers = policy->watchers.length;
+    /* Who tells a watcher, which may have removed itself, comes back for more. */
+    nr_watchers = policy->watchers.length + policy->dispatching;
     vmemi_mutex_unlock(&policy->lock);
     if (names.nr_names + names.nr_dropped + nr_watchers == 0) {
         return 0;

@@ -142,11 +142,13 @@ int vmem_backing_new_custom(struct vmem_vm *vm,
 
     ret = vmemi_sized_read(&ops, sizeof(ops), sizeof(ops), host_ops,
                            "vmem_backing_ops", err);
-    if (ret < 0) {
-        return ret;
+    if (ret < 0 && ret != -E2BIG) {
+        return ret; /* there is no destroy to call */
     }
-    ret = vmemi_sized_read(&config, sizeof(config), sizeof(config), host_config,
-                           "vmem_backing_custom", err);
+    if (ret == 0) {
+        ret = vmemi_sized_read(&config, sizeof(config), sizeof(config),
+                               host_config, "vmem_backing_custom", err);
+    }
     if (ret == 0 && (vm == NULL || out == NULL || ops.discard == NULL)) {
         ret = vmemi_fail(err, -EINVAL, VMEM_REASON_ARGUMENT, NULL,
                          "vmem_backing_new_custom: vm, out or ops.discard is "

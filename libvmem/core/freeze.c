@@ -58,19 +58,93 @@ static struct vmemi_freezer *find(const struct vmem_region *region,
     return NULL;
 }
 
+static int fail_not_frozen_by(const struct vmem_region *region,
+                              const char *owner, struct vmem_error *err)
+{
+    struct vmemi_name_list names = { 0 };
+
+    vmemi_freezers_list(region, &names);
+    vmemi_name_list_finish(&names);
+    return vmemi_fail(err, -ENOENT, VMEM_REASON_NOT_FOUND, NULL,
+                      "region \"%s\" is not frozen by \"%s\", but by %s",
+                      region->name.text, owner,
+                      names.nr_names > 0 ? names.text : "nobody");
+}
+
+/* Devices that shall hear that the region was frozen or has thawed: a place in
+ * each gate, taken while the change lock keeps them alive. */
+struct turn {
+    bool frozen;
+    uint64_t sequence;
+    uint32_t nr_drivers;
+    struct vmemi_source_driver *drivers[VMEM_REGION_MAX_SOURCES];
+    struct vmemi_frame frames[VMEM_REGION_MAX_SOURCES];
+};
+
+static void collect_drivers(struct vmem_region *region, struct turn *turn)
+{
+    turn->frozen = region->freezers.length > 0;
+    turn->sequence = region->nr_events;
+    for (GList *link = region->sources.head; link != NULL; link = link->next) {
+        const struct vmem_source *source = link->data;
+        uint32_t i = turn->nr_drivers;
+
+        if (source->driver != NULL &&
+            vmemi_gate_enter(source->driver->gate, &turn->frames[i],
+                             region->vm)) {
+            turn->drivers[i] = source->driver;
+            turn->nr_drivers++;
+        }
+    }
+}
+
+/* Backwards, because frames are left in stack order. */
+static void tell_drivers(struct turn *turn)
+{
+    for (uint32_t i = turn->nr_drivers; i-- > 0;) {
+        struct vmemi_source_driver *driver = turn->drivers[i];
+        struct vmemi_gate *gate = driver->gate;
+
+        if (vmemi_gate_is_open(gate) && turn->frozen) {
+            driver->frozen(driver, turn->sequence);
+        } else if (vmemi_gate_is_open(gate)) {
+            driver->thawed(driver, turn->sequence);
+        }
+        vmemi_gate_leave(gate, &turn->frames[i]);
+    }
+}
+
 /* Under the change lock. */
 static void link_freezer(struct vmem_region *region,
-                         struct vmemi_freezer *freezer)
+                         struct vmemi_freezer *freezer, struct turn *turn)
 {
     vmemi_mutex_lock(&region->state);
     g_queue_push_tail_link(&region->freezers, &freezer->link);
     atomic_store(&region->nr_freezers, region->freezers.length);
+    region->nr_events++;
     vmemi_mutex_unlock(&region->state);
+    if (region->freezers.length == 1) {
+        collect_drivers(region, turn);
+    }
+}
+
+static void unlink_freezer(struct vmem_region *region,
+                           struct vmemi_freezer *freezer, struct turn *turn)
+{
+    vmemi_mutex_lock(&region->state);
+    g_queue_unlink(&region->freezers, &freezer->link);
+    atomic_store(&region->nr_freezers, region->freezers.length);
+    region->nr_events++;
+    vmemi_mutex_unlock(&region->state);
+    if (region->freezers.length == 0) {
+        collect_drivers(region, turn);
+    }
 }
 
 int vmem_region_freeze(struct vmem_region *region, const char *owner,
                        struct vmem_error *err)
 {
+    struct turn turn = { .nr_drivers = 0 };
     struct vmemi_freezer *freezer;
     int ret;
 
@@ -94,10 +168,11 @@ int vmem_region_freeze(struct vmem_region *region, const char *owner,
     }
     vmemi_mutex_lock(&region->change);
     if (find(region, owner) == NULL) {
-        link_freezer(region, freezer);
+        link_freezer(region, freezer, &turn);
         freezer = NULL;
     }
     vmemi_mutex_unlock(&region->change);
+    tell_drivers(&turn);
     if (freezer != NULL) {
         vmemi_free(freezer);
         return vmemi_fail(err, -EEXIST, VMEM_REASON_DUPLICATE, NULL,
@@ -107,60 +182,10 @@ int vmem_region_freeze(struct vmem_region *region, const char *owner,
     return 0;
 }
 
-static int fail_not_frozen_by(const struct vmem_region *region,
-                              const char *owner, struct vmem_error *err)
-{
-    struct vmemi_name_list names = { 0 };
-
-    vmemi_freezers_list(region, &names);
-    vmemi_name_list_finish(&names);
-    return vmemi_fail(err, -ENOENT, VMEM_REASON_NOT_FOUND, NULL,
-                      "region \"%s\" is not frozen by \"%s\", but by %s",
-                      region->name.text, owner,
-                      names.nr_names > 0 ? names.text : "nobody");
-}
-
-/* Devices that shall hear that the region has thawed: a place in each gate,
- * taken while the change lock keeps them alive. */
-struct thawed {
-    uint32_t nr_drivers;
-    struct vmemi_source_driver *drivers[VMEM_REGION_MAX_SOURCES];
-    struct vmemi_frame frames[VMEM_REGION_MAX_SOURCES];
-};
-
-static void collect_drivers(struct vmem_region *region, struct thawed *thawed)
-{
-    for (GList *link = region->sources.head; link != NULL; link = link->next) {
-        const struct vmem_source *source = link->data;
-        uint32_t i = thawed->nr_drivers;
-
-        if (source->driver != NULL &&
-            vmemi_gate_enter(source->driver->gate, &thawed->frames[i],
-                             region->vm)) {
-            thawed->drivers[i] = source->driver;
-            thawed->nr_drivers++;
-        }
-    }
-}
-
-/* Backwards, because frames are left in stack order. */
-static void tell_drivers(struct thawed *thawed)
-{
-    for (uint32_t i = thawed->nr_drivers; i-- > 0;) {
-        struct vmemi_source_driver *driver = thawed->drivers[i];
-        struct vmemi_gate *gate = driver->gate;
-
-        if (vmemi_gate_is_open(gate)) {
-            driver->thawed(driver);
-        }
-        vmemi_gate_leave(gate, &thawed->frames[i]);
-    }
-}
-
 int vmem_region_thaw(struct vmem_region *region, const char *owner,
                      struct vmem_error *err)
 {
-    struct thawed thawed = { .nr_drivers = 0 };
+    struct turn turn = { .nr_drivers = 0 };
     struct vmemi_freezer *freezer;
     int ret;
 
@@ -179,16 +204,10 @@ int vmem_region_thaw(struct vmem_region *region, const char *owner,
         vmemi_mutex_unlock(&region->change);
         return ret;
     }
-    vmemi_mutex_lock(&region->state);
-    g_queue_unlink(&region->freezers, &freezer->link);
-    atomic_store(&region->nr_freezers, region->freezers.length);
-    vmemi_mutex_unlock(&region->state);
-    if (region->freezers.length == 0) {
-        collect_drivers(region, &thawed);
-    }
+    unlink_freezer(region, freezer, &turn);
     vmemi_mutex_unlock(&region->change);
     vmemi_free(freezer);
-    tell_drivers(&thawed);
+    tell_drivers(&turn);
     return 0;
 }
 

@@ -286,11 +286,13 @@ int vmem_listener_add(struct vmem_region *region,
 
     ret = vmemi_sized_read(&ops, sizeof(ops), sizeof(ops), host_ops,
                            "vmem_listener_ops", err);
-    if (ret < 0) {
-        return ret;
+    if (ret < 0 && ret != -E2BIG) {
+        return ret; /* there is no destroy to call */
     }
-    ret = vmemi_sized_read(&config, sizeof(config), sizeof(config), host_config,
-                           "vmem_listener_config", err);
+    if (ret == 0) {
+        ret = vmemi_sized_read(&config, sizeof(config), sizeof(config),
+                               host_config, "vmem_listener_config", err);
+    }
     if (ret == 0 && (region == NULL || out == NULL)) {
         ret = vmemi_fail(err, -EINVAL, VMEM_REASON_ARGUMENT, NULL,
                          "vmem_listener_add: region or out is NULL");

@@ -64,9 +64,14 @@ static int take_backing(struct vmem_region *region, struct vmem_error *err)
                                        region->name.text)) {
         return 0;
     }
+    if (vmemi_backing_check_unused(region->backing, "vmem_region_new", err) <
+        0) {
+        return -EBUSY;
+    }
+    /* Let go of between the two looks. */
     return vmemi_fail(err, -EBUSY, VMEM_REASON_IN_USE, NULL,
-                      "backing \"%s\" is used by region \"%s\"",
-                      region->backing->name.text, nobody);
+                      "vmem_region_new: backing \"%s\" was used by a region",
+                      region->backing->name.text);
 }
 
 int vmem_region_new(struct vmem_vm *vm,
@@ -153,7 +158,7 @@ int vmem_region_free(struct vmem_region *region, struct vmem_error *err)
     if (region == NULL) {
         return 0;
     }
-    ret = vmemi_vm_check_unlocked(region->vm, "vmem_region_free", err);
+    ret = vmemi_vm_check_may_free(region->vm, "vmem_region_free", err);
     if (ret < 0) {
         return ret;
     }
@@ -166,10 +171,11 @@ int vmem_region_free(struct vmem_region *region, struct vmem_error *err)
                           "region \"%s\" still has %s", region->name.text,
                           names.text);
     }
-    vmemi_vm_unlink(region->vm, VMEMI_CHILD_REGION, &region->child);
+    /* First, see vmemi_backing_check_unused(). */
     if (region->backing != NULL) {
         atomic_store(&region->backing->user, NULL);
     }
+    vmemi_vm_unlink(region->vm, VMEMI_CHILD_REGION, &region->child);
     vmemi_mutex_destroy(&region->state);
     vmemi_mutex_destroy(&region->change);
     vmemi_free(region);
@@ -193,7 +199,7 @@ struct vmem_backing *vmem_region_get_backing(const struct vmem_region *region)
 
 uint64_t vmemi_region_min_granularity(const struct vmem_region *region)
 {
-    uint64_t smallest = region->size;
+    uint64_t smallest = region->sources.length > 0 ? UINT64_MAX : region->size;
 
     for (const GList *link = region->sources.head; link != NULL;
          link = link->next) {

@@ -25,6 +25,8 @@ struct vmem_region {
     GQueue listeners; /* of struct vmem_listener, in order of registration */
     GQueue freezers;  /* of struct vmemi_freezer */
 
+    uint64_t nr_events; /* numbers what is traced; state lock */
+
     _Atomic uint32_t nr_freezers; /* freezers.length, for queries */
     _Atomic uint64_t nr_populate_calls;
     _Atomic uint64_t nr_discard_calls;

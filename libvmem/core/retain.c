@@ -249,6 +249,30 @@ uint64_t vmemi_region_retained_size(const struct vmem_region *region)
     return region->size - vmemi_terms_count(&terms, region->size);
 }
 
+static bool find_first_retained(const struct vmem_region *region,
+                                struct vmem_range *first)
+{
+    bool found = false;
+
+    for (const GList *link = region->sources.head; link != NULL;
+         link = link->next) {
+        const struct vmem_source *source = link->data;
+        struct vmemi_terms terms;
+        struct vmem_range run;
+
+        if (!vmemi_retain_has_any(source)) {
+            continue;
+        }
+        retained_terms(source, &terms);
+        if (vmemi_terms_next_run(&terms, 0, region->size, &run) &&
+            (!found || run.offset < first->offset)) {
+            *first = run;
+            found = true;
+        }
+    }
+    return found;
+}
+
 int vmem_region_retry_discards(struct vmem_region *region,
                                struct vmem_error *err)
 {
@@ -273,16 +297,15 @@ int vmem_region_retry_discards(struct vmem_region *region,
         goto out;
     }
     for (GList *link = region->sources.head; link != NULL; link = link->next) {
-        struct vmem_source *source = link->data;
-        struct vmem_range here = { 0 };
-        int tried = vmemi_retain_applies(source)
-                        ? vmemi_retain_retry(source, &all, &change, &here)
+        int tried = vmemi_retain_applies(link->data)
+                        ? vmemi_retain_retry(link->data, &all, &change, &left)
                         : 0;
 
-        if (tried < 0 && ret == 0) {
-            ret = tried;
-            left = here;
-        }
+        ret = ret < 0 ? ret : tried;
+    }
+    /* What failed for one source may have worked for another one. */
+    if (ret < 0 && !find_first_retained(region, &left)) {
+        ret = 0;
     }
     if (ret < 0) {
         vmemi_fail(err, ret, VMEM_REASON_DISCARD_FAILED, &left,

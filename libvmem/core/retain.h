@@ -21,8 +21,9 @@ int vmemi_retain_retry(struct vmem_source *source,
                        const struct vmem_range *range,
                        struct vmemi_change *change, struct vmem_range *left);
 
-/* Before a range is plugged, or the source leaves: what is retained in it is given back or, where
- * that fails again, zeroed by writing, so that no old contents are seen. */
+/* Before a range is plugged, or the source leaves: what is retained in it is
+ * given back or, where that fails again, zeroed by writing, so that no old
+ * contents are seen. */
 int vmemi_retain_clean(struct vmem_source *source,
                        const struct vmem_range *range,
                        struct vmemi_change *change);

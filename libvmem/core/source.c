@@ -197,15 +197,15 @@ int vmemi_source_add(struct vmem_region *region,
     }
     ret = check_joins(region, source, err);
     if (ret == 0) {
+        /* Before the lock is dropped: a thaw may call the driver right after. */
+        *out = source;
         join(source, &change);
     }
     vmemi_change_end(&change);
     if (ret < 0) {
         vmemi_source_free(source);
-        return ret;
     }
-    *out = source;
-    return 0;
+    return ret;
 }
 
 int vmem_source_add(struct vmem_region *region,

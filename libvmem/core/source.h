@@ -12,8 +12,10 @@
 /* Who drives a source instead of the host program: a device. */
 struct vmemi_source_driver {
     struct vmemi_gate *gate; /* of its notifications */
-    /* The region has thawed. Called inside the gate, without locks. */
-    void (*thawed)(struct vmemi_source_driver *driver);
+    /* The region was frozen by its first owner, or has thawed, as event number
+     * sequence of the region. Called inside the gate, without locks. */
+    void (*frozen)(struct vmemi_source_driver *driver, uint64_t sequence);
+    void (*thawed)(struct vmemi_source_driver *driver, uint64_t sequence);
 };
 
 struct vmem_source {

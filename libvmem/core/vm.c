@@ -81,6 +81,7 @@ int vmem_vm_new(const struct vmem_vm_config *host_config, struct vmem_vm **out,
     vm->name = name;
     vm->clock_ns = config.clock_ns != NULL ? config.clock_ns : monotonic_ns;
     vm->clock_opaque = config.opaque;
+    vm->log.vm = vm;
     vm->log.sink = config.log;
     vm->log.opaque = config.opaque;
     vm->log.clock_ns = vm->clock_ns;
@@ -124,7 +125,7 @@ int vmem_vm_free(struct vmem_vm *vm, struct vmem_error *err)
     if (vm == NULL) {
         return 0;
     }
-    ret = vmemi_vm_check_unlocked(vm, "vmem_vm_free", err);
+    ret = vmemi_vm_check_may_free(vm, "vmem_vm_free", err);
     if (ret < 0) {
         return ret;
     }
@@ -155,6 +156,17 @@ int vmemi_vm_fail_locked(const struct vmem_vm *vm, const char *what,
                       "%s called from a callback that holds a lock of vm "
                       "\"%s\"",
                       what, vm->name.text);
+}
+
+int vmemi_vm_check_may_free(const struct vmem_vm *vm, const char *what,
+                            struct vmem_error *err)
+{
+    if (!vmemi_frame_is_inside(vm, VMEMI_FRAME_LOG)) {
+        return vmemi_vm_check_unlocked(vm, what, err);
+    }
+    return vmemi_fail(err, -EDEADLK, VMEM_REASON_REENTERED, NULL,
+                      "%s called from the log sink of vm \"%s\"", what,
+                      vm->name.text);
 }
 
 void vmemi_vm_link(struct vmem_vm *vm, enum vmemi_child_kind kind,

@@ -56,6 +56,11 @@ static inline int vmemi_vm_check_unlocked(const struct vmem_vm *vm,
                : 0;
 }
 
+/* The same for what frees an object: not in the log sink either, because the
+ * operation that logs goes on. */
+int vmemi_vm_check_may_free(const struct vmem_vm *vm, const char *what,
+                            struct vmem_error *err);
+
 void vmemi_vm_link(struct vmem_vm *vm, enum vmemi_child_kind kind,
                    struct vmemi_child *child, const char *name, void *object);
 void vmemi_vm_unlink(struct vmem_vm *vm, enum vmemi_child_kind kind,

@@ -178,51 +178,6 @@ static bool next_run(const struct vmemi_terms *terms, bool populated,
     return false;
 }
 
-/* One source, the common case, is walked by the bitmap itself, which resumes
- * inside a word instead of searching anew for each run. */
-struct single {
-    unsigned int shift;
-    uint64_t start;
-    uint64_t end;
-    vmem_range_fn fn;
-    void *opaque;
-};
-
-static int visit_single(const struct vmem_bitmap_run *run, void *opaque)
-{
-    const struct single *single = opaque;
-    const uint64_t start = run->first_block << single->shift;
-    const uint64_t end = (run->first_block + run->nr_blocks) << single->shift;
-    struct vmem_range range;
-
-    range.offset = vmemi_max(start, single->start);
-    range.size = vmemi_min(end, single->end) - range.offset;
-    return single->fn(&range, single->opaque);
-}
-
-static int walk_single(const struct vmem_source *source, bool populated,
-                       const struct vmem_range *window, vmem_range_fn fn,
-                       void *opaque)
-{
-    struct single single = {
-        .shift = source->block_shift,
-        .start = window->offset,
-        .end = vmemi_range_end(window),
-        .fn = fn,
-        .opaque = opaque,
-    };
-    const uint64_t first_block = window->offset >> single.shift;
-    const uint64_t nr_blocks =
-        ((single.end - 1) >> single.shift) + 1 - first_block;
-
-    if (populated) {
-        return vmem_bitmap_for_each_set(source->blocks, first_block, nr_blocks,
-                                        visit_single, &single);
-    }
-    return vmem_bitmap_for_each_clear(source->blocks, first_block, nr_blocks,
-                                      visit_single, &single);
-}
-
 /* Under the change lock. */
 static int walk_locked(struct vmem_region *region, bool populated,
                        const struct vmem_range *window, vmem_range_fn fn,
@@ -233,9 +188,13 @@ static int walk_locked(struct vmem_region *region, bool populated,
     struct vmem_range run;
     int ret = 0;
 
+    /* One source, the common case, is walked by the bitmap itself, which resumes
+     * inside a word instead of searching anew for each run. */
     if (region->sources.length == 1) {
-        return walk_single(region->sources.head->data, populated, window, fn,
-                           opaque);
+        const struct vmem_source *source = region->sources.head->data;
+
+        return vmemi_bitmap_for_each_range(source->blocks, source->block_shift,
+                                           populated, window, fn, opaque);
     }
     vmemi_terms_init(&terms, region, NULL, true);
     for (uint64_t pos = window->offset;

@@ -84,6 +84,7 @@ int vmemi_memory_accept(struct vmem_vm *vm, const struct vmemi_memory *memory,
             .default_block_size = vmemi_memory_default_block_size(impl),
             .populate_on_plug = populates_on_plug(impl),
             .read_allocates = impl->kind != VMEM_BACKING_ANON,
+            .hva = impl->hva,
         };
 
         ret = vmemi_backing_new(vm, &traits, &vmemi_memory_ops, impl, out, err);

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/range.h"
+#include "host/file.h"
 #include "host/kernel.h"
 #include "host/memory.h"
 #include "host/sys.h"
@@ -214,7 +215,7 @@ static int probe_huge_dontneed(const struct vmemi_memory *memory,
     const struct vmemi_sys *sys = vmemi_sys_get();
     const uint64_t size = memory->map_page_size;
     const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE |
-                      MAP_HUGETLB | __builtin_ctzll(size) << MAP_HUGE_SHIFT;
+                      MAP_HUGETLB | (int)vmemi_file_huge_size_bits(size);
     void *hva;
     int ret;
 

@@ -48,6 +48,9 @@ int vmem_device_write_config(struct vmem_device *device, size_t offset,
         return -EINVAL;
     }
     vmemi_count(&device->nr_config_writes);
+    if (vmemi_frame_is_inside(NULL, VMEMI_FRAME_LOCKED)) {
+        return 0; /* the sink must not be called under locks */
+    }
     vmemi_vm_log_now(device->vm, VMEM_LOG_INFO, VMEM_BLAME_GUEST,
                      VMEM_LOG_CODE_CONFIG_WRITE, device->name.text,
                      "driver wrote %zu bytes at config offset %zu: ignored",
@@ -100,7 +103,9 @@ int vmem_device_set_driver_features(struct vmem_device *device,
         return -ENOTSUP;
     }
     atomic_store(&device->driver_features, accepted);
-    atomic_store(&device->has_driver, 1);
+    if (atomic_exchange(&device->has_driver, 1) == 0) {
+        vmemi_device_nudge(device);
+    }
     vmemi_device_tell(device, VMEMI_NEWS_RESIZE);
     return 0;
 }

@@ -92,14 +92,17 @@ static int check_choices(const struct vmem_device_config *config,
 static int check_usable(const struct vmem_device *device, uint64_t usable,
                         struct vmem_error *err)
 {
-    if ((usable & (device->block_size - 1)) != 0 ||
-        usable < atomic_load(&device->requested_size)) {
-        return vmemi_fail(err, -EINVAL, VMEM_REASON_ALIGNMENT, NULL,
-                          "device \"%s\": usable size 0x%" PRIx64
-                          " is not a multiple of the block size 0x%" PRIx64
-                          " or below the requested size 0x%" PRIx64,
-                          device->name.text, usable, device->block_size,
-                          atomic_load(&device->requested_size));
+    const uint64_t requested = atomic_load(&device->requested_size);
+
+    if ((usable & (device->block_size - 1)) != 0 || usable < requested) {
+        return vmemi_fail(
+            err, -EINVAL,
+            usable < requested ? VMEM_REASON_RANGE : VMEM_REASON_ALIGNMENT,
+            NULL,
+            "device \"%s\": usable size 0x%" PRIx64
+            " is not a multiple of the block size 0x%" PRIx64
+            " or below the requested size 0x%" PRIx64,
+            device->name.text, usable, device->block_size, requested);
     }
     if (usable > device->region->size) {
         return vmemi_fail(err, -ERANGE, VMEM_REASON_RANGE, NULL,
@@ -174,9 +177,46 @@ static int set_up(struct vmem_device *device, struct vmem_region *region,
                                  ? config->stall_after_ns
                                  : VMEM_DEVICE_STALL_AFTER_NS;
     device->driver.gate = &device->gate;
+    device->driver.frozen = vmemi_device_frozen;
     device->driver.thawed = vmemi_device_thawed;
     device->tracker.requested_ns = vmemi_vm_now_ns(region->vm);
     return set_sizes(device, config, err);
+}
+
+static bool overlaps(uint64_t gpa, uint64_t size,
+                     const struct vmem_device *other)
+{
+    const uint64_t other_size = other->region->size;
+
+    return size > 0 && other_size > 0 && gpa <= other->gpa + (other_size - 1) &&
+           other->gpa <= gpa + (size - 1);
+}
+
+/* One device a region, and no two at the same place in the guest. */
+static int check_place(struct vmem_device *device, struct vmem_error *err)
+{
+    struct vmem_vm *vm = device->vm;
+    struct vmemi_frame frame;
+    const bool locked = vmemi_vm_lock_inventory(vm, &frame);
+    int ret = 0;
+
+    for (GList *link = vm->children[VMEMI_CHILD_DEVICE].head;
+         link != NULL && ret == 0; link = link->next) {
+        const struct vmem_device *other =
+            ((struct vmemi_child *)link->data)->object;
+
+        if (other->region == device->region ||
+            overlaps(device->gpa, device->region->size, other)) {
+            ret = vmemi_fail(err, -EEXIST, VMEM_REASON_DUPLICATE, NULL,
+                             "device \"%s\" at gpa 0x%" PRIx64
+                             ": device \"%s\" has that region, or overlaps at "
+                             "gpa 0x%" PRIx64,
+                             device->name.text, device->gpa, other->name.text,
+                             other->gpa);
+        }
+    }
+    vmemi_vm_unlock_inventory(vm, &frame, locked);
+    return ret;
 }
 
 /* Takes the claim and puts the source in; undone by the caller's failure path
@@ -244,6 +284,9 @@ static int make(struct vmem_region *region,
         (ops->size_changed != NULL ? VMEMI_NEWS_SIZE : 0u) |
         (ops->resize_changed != NULL ? VMEMI_NEWS_RESIZE : 0u);
     ret = set_up(device, region, config, err);
+    if (ret == 0) {
+        ret = check_place(device, err);
+    }
     if (ret < 0) {
         goto fail;
     }
@@ -311,7 +354,7 @@ int vmem_device_free(struct vmem_device *device, struct vmem_error *err)
     if (device == NULL) {
         return 0;
     }
-    ret = vmemi_vm_check_unlocked(device->vm, "vmem_device_free", err);
+    ret = vmemi_vm_check_may_free(device->vm, "vmem_device_free", err);
     if (ret < 0) {
         return ret;
     }
@@ -377,6 +420,7 @@ static int reset_system(struct vmem_device *device, struct vmemi_change *change,
 int vmem_device_reset(struct vmem_device *device, uint32_t kind,
                       struct vmem_error *err)
 {
+    struct vmem_trace_event event = { .kind = VMEM_TRACE_RESET, .type = kind };
     uint32_t news = VMEMI_NEWS_RESIZE;
     struct vmemi_change change;
     int ret;
@@ -396,11 +440,15 @@ int vmem_device_reset(struct vmem_device *device, uint32_t kind,
     atomic_store(&device->has_driver, 0);
     vmemi_device_forget_busy(device); /* what the next driver is told is new */
     vmemi_count(&device->nr_resets[kind]);
+    vmemi_mutex_lock(&device->region->state);
+    vmemi_device_date(device, &event.sequence, &event.time_ns);
+    vmemi_mutex_unlock(&device->region->state);
     if (kind == VMEM_RESET_SYSTEM) {
         ret = reset_system(device, &change, &news, err);
     }
     vmemi_change_end(&change);
-    vmemi_device_tell(device, news);
+    event.code = ret;
+    vmemi_device_tell_event(device, news, &event);
     return ret;
 }
 

@@ -15,6 +15,8 @@
  * the atomics, which the request path writes without it. */
 struct vmemi_tracker {
     uint64_t requested_ns;
+    _Atomic uint64_t nudged_ns; /* when the guest last had a new reason to act:
+                                   kick, thaw, or its driver came */
     _Atomic uint64_t last_progress_ns;
     _Atomic uint32_t has_asked; /* a request came since the size was asked */
     _Atomic uint32_t
@@ -86,6 +88,20 @@ static inline void vmemi_device_tell(struct vmem_device *device, uint32_t news)
     }
 }
 
+static inline bool vmemi_device_is_traced(const struct vmem_device *device)
+{
+    return device->ops.trace != NULL;
+}
+
+/* Number and date of an event of a traced device at the moment when it happens;
+ * state lock. Nothing for others. */
+void vmemi_device_date(struct vmem_device *device, uint64_t *sequence,
+                       uint64_t *time_ns);
+
+/* vmemi_device_tell(), after the event; without locks. */
+void vmemi_device_tell_event(struct vmem_device *device, uint32_t news,
+                             struct vmem_trace_event *event);
+
 /* What the policy says for a requested size; a multiple of the block size. */
 uint64_t vmemi_device_policy_usable(const struct vmem_device *device,
                                     uint64_t requested_size);
@@ -108,11 +124,16 @@ void vmemi_device_track_progress(struct vmem_device *device);
 void vmemi_device_track_busy(struct vmem_device *device,
                              const struct vmemi_cause *cause);
 
+/* The guest has a new reason to act, and gets time to. */
+void vmemi_device_nudge(struct vmem_device *device);
+
 /* Whatever was busy is over, or the last answer was another. */
 void vmemi_device_forget_busy(struct vmem_device *device);
 
-/* The source's thawed(): kicks the guest. Inside the gate. */
-void vmemi_device_thawed(struct vmemi_source_driver *driver);
+/* The source's frozen() and thawed(): the latter kicks the guest. Inside the
+ * gate. */
+void vmemi_device_frozen(struct vmemi_source_driver *driver, uint64_t sequence);
+void vmemi_device_thawed(struct vmemi_source_driver *driver, uint64_t sequence);
 
 /* Bytes plugged. Either lock of the region. */
 static inline uint64_t vmemi_device_plugged(const struct vmem_device *device)

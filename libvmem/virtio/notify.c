@@ -2,17 +2,22 @@
 /* What the host program hears after an operation, without locks. */
 #include "virtio/device.h"
 
-/* Has the resize's state changed since resize_changed last heard? Under the
+/* Has the resize's state changed since resize_changed last heard or, for who has
+ * just told status, did another thread tell something else meanwhile? Under the
  * state lock, so that one change is told once. */
-static bool take_resize_change(struct vmem_device *device,
+static bool take_resize_change(struct vmem_device *device, bool has_told,
                                struct vmem_resize_status *status)
 {
     struct vmemi_tracker *tracker = &device->tracker;
-    bool changed;
+    bool changed = false;
 
     vmemi_mutex_lock(&device->region->state);
+    if (has_told) {
+        changed = status->state != tracker->told_state ||
+                  status->reason != tracker->told_reason;
+    }
     vmemi_device_judge(device, vmemi_vm_now_ns(device->vm), status);
-    changed = status->state != tracker->told_state ||
+    changed = changed || status->state != tracker->told_state ||
               status->reason != tracker->told_reason;
     tracker->told_state = status->state;
     tracker->told_reason = status->reason;
@@ -30,10 +35,38 @@ static uint64_t read_plugged(struct vmem_device *device)
     return plugged;
 }
 
+/* Two threads may look in one order and tell in the other. Whoever has told
+ * looks again, so that the last call has the newest answer. */
+static void send_size(struct vmem_device *device)
+{
+    uint64_t plugged = read_plugged(device);
+    uint64_t told;
+
+    do {
+        told = plugged;
+        device->ops.size_changed(told, device->opaque);
+        if (!vmemi_gate_is_open(&device->gate)) {
+            return;
+        }
+        plugged = read_plugged(device);
+    } while (plugged != told);
+}
+
+static void send_resize(struct vmem_device *device)
+{
+    struct vmem_resize_status status;
+    bool has_told = false;
+
+    while (vmemi_gate_is_open(&device->gate) &&
+           take_resize_change(device, has_told, &status)) {
+        device->ops.resize_changed(&status, device->opaque);
+        has_told = true;
+    }
+}
+
 void vmemi_device_send(struct vmem_device *device, uint32_t news)
 {
     const struct vmem_device_ops *ops = &device->ops;
-    struct vmem_resize_status status;
     struct vmemi_frame frame;
 
     if (!vmemi_gate_enter(&device->gate, &frame, device->vm)) {
@@ -45,11 +78,10 @@ void vmemi_device_send(struct vmem_device *device, uint32_t news)
         ops->config_changed(device->opaque);
     }
     if ((news & VMEMI_NEWS_SIZE) != 0 && vmemi_gate_is_open(&device->gate)) {
-        ops->size_changed(read_plugged(device), device->opaque);
+        send_size(device);
     }
-    if ((news & VMEMI_NEWS_RESIZE) != 0 && vmemi_gate_is_open(&device->gate) &&
-        take_resize_change(device, &status)) {
-        ops->resize_changed(&status, device->opaque);
+    if ((news & VMEMI_NEWS_RESIZE) != 0) {
+        send_resize(device);
     }
     vmemi_gate_leave(&device->gate, &frame);
 }

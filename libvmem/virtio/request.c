@@ -17,16 +17,40 @@ struct answer {
     uint16_t state;
     uint32_t news; /* enum vmemi_device_news */
     uint32_t busy_reason;
+    /* What it is judged by, and when that was so. */
+    uint64_t usable_region_size;
+    uint64_t requested_size;
+    uint64_t sequence; /* both only if the device is traced */
+    uint64_t time_ns;
 };
+
+/* Takes the sizes once. A traced request takes them and its number together, so
+ * that it is recorded on the right side of a resize on another thread. */
+static inline void take_sizes(struct vmem_device *device, struct answer *answer)
+{
+    answer->requested_size =
+        atomic_load_explicit(&device->requested_size, memory_order_acquire);
+    answer->usable_region_size =
+        atomic_load_explicit(&device->usable_region_size, memory_order_acquire);
+}
+
+static inline void take_sizes_traced(struct vmem_device *device,
+                                     struct answer *answer)
+{
+    vmemi_mutex_lock(&device->region->state);
+    take_sizes(device, answer);
+    vmemi_device_date(device, &answer->sequence, &answer->time_ns);
+    vmemi_mutex_unlock(&device->region->state);
+}
 
 /* The range that a request names, as offsets in the region: aligned, not empty,
  * inside the usable region, in arithmetic that cannot wrap. */
 static inline bool find_range(const struct vmem_device *device,
                               const struct vmemi_wire_request *request,
+                              const struct answer *answer,
                               struct vmem_range *range)
 {
-    const uint64_t usable =
-        atomic_load_explicit(&device->usable_region_size, memory_order_acquire);
+    const uint64_t usable = answer->usable_region_size;
 
     if (request->gpa < device->gpa ||
         (request->gpa & (device->block_size - 1)) != 0 ||
@@ -85,10 +109,10 @@ static void answer_error(struct vmem_device *device,
 }
 
 /* Would plugging so many bytes exceed the requested size? */
-static bool is_over_requested(const struct vmem_device *device, uint64_t size)
+static bool is_over_requested(const struct vmem_device *device,
+                              const struct answer *answer, uint64_t size)
 {
-    const uint64_t requested =
-        atomic_load_explicit(&device->requested_size, memory_order_acquire);
+    const uint64_t requested = answer->requested_size;
     const uint64_t plugged = vmemi_device_plugged(device);
 
     return plugged > requested || size > requested - plugged;
@@ -100,12 +124,12 @@ static void plug(struct vmem_device *device,
 {
     struct vmem_range range;
 
-    if (!find_range(device, request, &range) ||
+    if (!find_range(device, request, answer, &range) ||
         block_state(device, &range) != VMEM_BITMAP_ALL_CLEAR) {
         answer_error(device, request, change, answer);
         return;
     }
-    if (is_over_requested(device, range.size)) {
+    if (is_over_requested(device, answer, range.size)) {
         answer->response = VMEM_RESPONSE_NACK;
         return;
     }
@@ -124,7 +148,7 @@ static void unplug(struct vmem_device *device,
 {
     struct vmem_range range;
 
-    if (!find_range(device, request, &range) ||
+    if (!find_range(device, request, answer, &range) ||
         block_state(device, &range) != VMEM_BITMAP_ALL_SET) {
         answer_error(device, request, change, answer);
         return;
@@ -179,7 +203,9 @@ static void state(struct vmem_device *device,
     bool valid;
 
     vmemi_mutex_lock(&device->region->state);
-    valid = find_range(device, request, &range);
+    take_sizes(device, answer);
+    vmemi_device_date(device, &answer->sequence, &answer->time_ns);
+    valid = find_range(device, request, answer, &range);
     if (valid) {
         found = block_state(device, &range);
     }
@@ -203,6 +229,11 @@ static void execute(struct vmem_device *device,
                     const struct vmemi_wire_request *request,
                     struct vmemi_change *change, struct answer *answer)
 {
+    if (vmemi_device_is_traced(device)) {
+        take_sizes_traced(device, answer);
+    } else {
+        take_sizes(device, answer);
+    }
     if (request->type == VMEM_REQUEST_PLUG) {
         plug(device, request, change, answer);
     } else if (request->type == VMEM_REQUEST_UNPLUG) {
@@ -256,6 +287,37 @@ static void answer_request(struct vmem_device *device,
     }
 }
 
+static void tell_traced(struct vmem_device *device,
+                        const struct vmemi_wire_request *request,
+                        const struct answer *answer)
+{
+    struct vmem_trace_event event = {
+        .sequence = answer->sequence,
+        .time_ns = answer->time_ns,
+        .gpa = request->gpa,
+        .kind = VMEM_TRACE_REQUEST,
+        .type = request->type,
+        .nr_blocks = request->nr_blocks,
+        .response = answer->response,
+        .state = answer->state,
+        .reason = answer->busy_reason,
+    };
+
+    vmemi_device_tell_event(device, answer->news, &event);
+}
+
+/* Without locks. */
+static inline void tell(struct vmem_device *device,
+                        const struct vmemi_wire_request *request,
+                        const struct answer *answer)
+{
+    if (vmemi_device_is_traced(device)) {
+        tell_traced(device, request, answer);
+    } else {
+        vmemi_device_tell(device, answer->news);
+    }
+}
+
 static int malformed(struct vmem_device *device, uint32_t reason,
                      struct vmem_request_result *result)
 {
@@ -306,7 +368,7 @@ static inline int handle(struct vmem_device *device,
     result->type = request.type;
     result->response = answer.response;
     result->reason = answer.busy_reason;
-    vmemi_device_tell(device, answer.news);
+    tell(device, &request, &answer);
     return VMEM_REQUEST_RESPOND;
 }
 

@@ -71,7 +71,8 @@ int vmemi_device_check_requested(const struct vmem_device *device,
 }
 
 /* Both sizes in one step, seen together by every reader. */
-static void publish(struct vmem_device *device, uint64_t requested_size)
+static void publish(struct vmem_device *device, uint64_t requested_size,
+                    struct vmem_trace_event *event)
 {
     struct vmemi_tracker *tracker = &device->tracker;
     uint64_t usable;
@@ -86,12 +87,15 @@ static void publish(struct vmem_device *device, uint64_t requested_size)
     tracker->requested_ns = vmemi_vm_now_ns(device->vm);
     atomic_store(&tracker->has_asked, 0);
     atomic_store(&tracker->busy_reason, VMEM_REASON_NONE);
+    vmemi_device_date(device, &event->sequence, &event->time_ns);
     vmemi_mutex_unlock(&device->region->state);
 }
 
 int vmem_device_resize(struct vmem_device *device, uint64_t requested_size,
                        struct vmem_error *err)
 {
+    struct vmem_trace_event event = { .kind = VMEM_TRACE_RESIZE,
+                                      .size = requested_size };
     int ret;
 
     if (device == NULL) {
@@ -104,11 +108,17 @@ int vmem_device_resize(struct vmem_device *device, uint64_t requested_size,
     }
     ret = vmemi_device_check_requested(device, requested_size, err);
     if (ret < 0) {
+        event.code = ret;
+        vmemi_mutex_lock(&device->region->state);
+        vmemi_device_date(device, &event.sequence, &event.time_ns);
+        vmemi_mutex_unlock(&device->region->state);
+        vmemi_device_tell_event(device, 0, &event);
         return ret;
     }
-    publish(device, requested_size);
+    publish(device, requested_size, &event);
     vmemi_count(&device->nr_resizes);
-    vmemi_device_tell(device, VMEMI_NEWS_CONFIG | VMEMI_NEWS_RESIZE);
+    vmemi_device_tell_event(device, VMEMI_NEWS_CONFIG | VMEMI_NEWS_RESIZE,
+                            &event);
     return 0;
 }
 
@@ -123,19 +133,42 @@ int vmem_device_kick(struct vmem_device *device)
     if (ret < 0) {
         return ret;
     }
-    vmemi_device_forget_busy(device);
+    vmemi_device_nudge(device);
     vmemi_device_tell(device, VMEMI_NEWS_CONFIG | VMEMI_NEWS_RESIZE);
     return 0;
 }
 
-void vmemi_device_thawed(struct vmemi_source_driver *driver)
+static struct vmem_device *find_device(struct vmemi_source_driver *driver)
 {
-    struct vmem_device *device =
-        (struct vmem_device *)(void *)((char *)driver -
-                                       offsetof(struct vmem_device, driver));
+    return (struct vmem_device *)(void *)((char *)driver -
+                                          offsetof(struct vmem_device, driver));
+}
 
-    vmemi_device_forget_busy(device);
-    vmemi_device_tell(device, VMEMI_NEWS_CONFIG | VMEMI_NEWS_RESIZE);
+void vmemi_device_frozen(struct vmemi_source_driver *driver, uint64_t sequence)
+{
+    struct vmem_device *device = find_device(driver);
+    struct vmem_trace_event event = {
+        .kind = VMEM_TRACE_FREEZE,
+        .frozen = 1,
+        .sequence = sequence,
+        .time_ns = vmemi_vm_now_ns(device->vm),
+    };
+
+    vmemi_device_tell_event(device, 0, &event);
+}
+
+void vmemi_device_thawed(struct vmemi_source_driver *driver, uint64_t sequence)
+{
+    struct vmem_device *device = find_device(driver);
+    struct vmem_trace_event event = {
+        .kind = VMEM_TRACE_FREEZE,
+        .sequence = sequence,
+        .time_ns = vmemi_vm_now_ns(device->vm),
+    };
+
+    vmemi_device_nudge(device);
+    vmemi_device_tell_event(device, VMEMI_NEWS_CONFIG | VMEMI_NEWS_RESIZE,
+                            &event);
 }
 
 void vmemi_device_track_progress(struct vmem_device *device)
@@ -167,12 +200,22 @@ void vmemi_device_forget_busy(struct vmem_device *device)
     atomic_store(&device->tracker.busy_reason, VMEM_REASON_NONE);
 }
 
+void vmemi_device_nudge(struct vmem_device *device)
+{
+    struct vmemi_tracker *tracker = &device->tracker;
+
+    vmemi_device_forget_busy(device);
+    atomic_store(&tracker->nudged_ns, vmemi_vm_now_ns(device->vm));
+    atomic_store(&tracker->has_asked, 0);
+}
+
 /* Stalled for which reason, if at all? */
 static uint32_t judge_stall(const struct vmem_device *device, uint64_t now_ns)
 {
     const struct vmemi_tracker *tracker = &device->tracker;
     const uint64_t since_ns = vmemi_max(
-        tracker->requested_ns, atomic_load(&tracker->last_progress_ns));
+        vmemi_max(tracker->requested_ns, atomic_load(&tracker->nudged_ns)),
+        atomic_load(&tracker->last_progress_ns));
 
     if (atomic_load(&device->has_driver) == 0) {
         return VMEM_STALL_NO_DRIVER;

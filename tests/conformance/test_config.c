@@ -244,7 +244,7 @@ static void usable_below_requested_is_refused_at_creation(void **u)
     (void)u;
     config.usable_region_size = RIG_REQUESTED - RIG_BLOCK;
     assert_int_equal(rig_make_device(rig, &config, &err), -EINVAL);
-    rig_assert_error(&err, -EINVAL, VMEM_REASON_ALIGNMENT, "dev", "0xfe00000",
+    rig_assert_error(&err, -EINVAL, VMEM_REASON_RANGE, "dev", "0xfe00000",
                      "0x10000000");
     config.usable_region_size = RIG_REQUESTED;
     assert_int_equal(rig_make_device(rig, &config, &err), 0);

@@ -586,6 +586,33 @@ static void a_watcher_may_take_a_claim(void **state)
     close_vm(vm);
 }
 
+static void remove_and_free(uint32_t claims, void *opaque)
+{
+    struct watch *it = opaque;
+
+    (void)claims;
+    it->code = vmem_discard_watcher_remove(it->vm, it->watcher, NULL);
+    if (it->code == 0) {
+        it->code = vmem_vm_free(it->vm, NULL);
+    }
+}
+
+/* Who tells it comes back to look for more. */
+static void a_watcher_may_not_free_the_machine(void **state)
+{
+    struct vmem_vm *vm = new_vm();
+    struct watch watch = { .vm = vm };
+    struct vmem_discard_claim *claim = take(vm, FORBID_ALL, "a");
+
+    (void)state;
+    assert_int_equal(vmem_discard_watcher_add(vm, remove_and_free, &watch,
+                                              &watch.watcher, NULL),
+                     0);
+    release(vm, claim);
+    assert_true(watch.code == -EBUSY || watch.code == -EDEADLK);
+    close_vm(vm);
+}
+
 static void linger(uint32_t claims, void *opaque)
 {
     struct watch *it = opaque;
@@ -786,6 +813,7 @@ int main(void)
         cmocka_unit_test(a_watcher_may_remove_itself),
         cmocka_unit_test(a_watcher_may_remove_one_that_was_not_told_yet),
         cmocka_unit_test(a_watcher_may_take_a_claim),
+        cmocka_unit_test(a_watcher_may_not_free_the_machine),
         cmocka_unit_test(removing_waits_for_a_running_call),
         cmocka_unit_test(
             calls_of_a_watcher_do_not_overlap_and_end_with_the_truth),

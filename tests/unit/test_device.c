@@ -116,7 +116,7 @@ static void creation_refuses_each_bad_config_and_says_what_and_why(void **u)
         { "usable below",
           { .usable_region_size = RIG_BLOCK },
           -EINVAL,
-          VMEM_REASON_ALIGNMENT,
+          VMEM_REASON_RANGE,
           "0x200000",
           "0x10000000" },
         { "usable above",
@@ -1161,8 +1161,7 @@ int main(void)
         cmocka_unit_test(free_is_refused_while_the_region_is_frozen),
         cmocka_unit_test(free_works_in_each_of_its_own_notifications),
         cmocka_unit_test(free_waits_for_a_notification_on_another_thread),
-        cmocka_unit_test(
-            a_notification_on_another_thread_survives_the_source),
+        cmocka_unit_test(a_notification_on_another_thread_survives_the_source),
         cmocka_unit_test(a_device_that_is_listed_can_be_asked),
         cmocka_unit_test(calls_from_a_listener_are_refused_and_queries_work),
         cmocka_unit_test(every_call_is_legal_in_a_notification),

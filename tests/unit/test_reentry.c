@@ -260,6 +260,11 @@ static int call_kick(struct stage *it)
     return vmem_device_kick(it->device);
 }
 
+static int call_features(struct stage *it)
+{
+    return vmem_device_set_driver_features(it->device, 0);
+}
+
 static int call_poll(struct stage *it)
 {
     return vmem_device_poll_resize(it->device);
@@ -310,6 +315,7 @@ static const struct {
     CALL(call_resize),
     CALL(call_kick),
     CALL(call_poll),
+    CALL(call_features),
     CALL(call_reset),
 };
 
@@ -424,7 +430,6 @@ static int attempt_queries(struct stage *it)
     ASK(vmem_device_read_config(it->device, 0, config, sizeof(config)) == 0);
     ASK(vmem_device_write_config(it->device, 0, config, sizeof(config)) == 0);
     ASK(vmem_device_get_features(it->device) == 0);
-    ASK(vmem_device_set_driver_features(it->device, 0) == 0);
     vmem_device_get_config_generation(it->device);
     return 0;
 }
@@ -1057,6 +1062,7 @@ static void devices_notifications_may_change_everything(void **state)
 {
     const struct vmem_device_config config = { .struct_size = sizeof(config),
                                                .name = "noisy",
+                                               .gpa = (uint64_t)1 << 40,
                                                .block_size = UNIT,
                                                .requested_size = UNIT };
     const struct vmem_device_ops all_ops[] = {
@@ -1093,6 +1099,7 @@ static void devices_notifications_may_change_everything(void **state)
         } else if (i == 2) {
             assert_int_equal(vmem_device_resize(device, 2 * UNIT, NULL), 0);
         } else {
+            vmemi_le64_store(request + 8, config.gpa);
             vmemi_le16_store(request + 16, 1);
             assert_int_equal(
                 vmem_device_handle_request(device, request, sizeof(request),
@@ -1131,6 +1138,39 @@ static void the_log_sink_may_change_everything(void **state)
     close_stage(&stage);
 }
 
+/* The call that logs is not over: what it is about must not go. */
+static void on_log_free(void *opaque)
+{
+    struct stage *it = free_stage;
+
+    (void)opaque;
+    if (it == NULL) {
+        return;
+    }
+    free_stage = NULL;
+    nr_free_attempts++;
+    DO(vmem_device_free(it->device, NULL) == -EDEADLK);
+    DO(vmem_backing_free(it->spare.backing, NULL) == -EDEADLK);
+    DO(vmem_region_free(it->other, NULL) == -EDEADLK);
+    DO(vmem_vm_free(it->world.vm, NULL) == -EDEADLK);
+}
+
+static void the_log_sink_may_free_nothing(void **state)
+{
+    struct stage stage;
+
+    (void)state;
+    open_stage(&stage);
+    assert_int_equal(vmem_source_populate(stage.source, &low, NULL), 0);
+    stage.world.on_log = on_log_free;
+    fake_calls_fail(&stage.world.memory.discards, 0, 1, -EIO);
+    arm(&stage);
+    assert_int_equal(vmem_source_discard(stage.source, &low, NULL), 0);
+    expect_free_attempts(&stage, 1);
+    stage.world.on_log = NULL;
+    close_stage(&stage);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1145,6 +1185,7 @@ int main(void)
         cmocka_unit_test(destroy_may_change_everything),
         cmocka_unit_test(devices_notifications_may_change_everything),
         cmocka_unit_test(the_log_sink_may_change_everything),
+        cmocka_unit_test(the_log_sink_may_free_nothing),
     };
 
     return cmocka_run_group_tests_name("reentry", tests, NULL, NULL);

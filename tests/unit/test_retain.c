@@ -704,6 +704,120 @@ static void a_source_that_leaves_gives_back_before_listeners_map(void **state)
     world_close(&world);
 }
 
+static void a_source_that_leaves_zeroes_what_stays(void **state)
+{
+    const struct vmem_range some = { 4 * UNIT, 4 * UNIT };
+    struct recorder listener;
+    struct vmem_source *source;
+    struct world world;
+
+    (void)state;
+    source = open_dirty(&world, 1);
+    world_add_listener(&world, &listener, "l", ALL, 0, 0);
+    fail_discards(&world);
+    assert_int_equal(discard(&world, source, 4, 4), 0);
+    journal_take(&world.journal);
+    assert_int_equal(vmem_source_remove(source, NULL), 0);
+    world_expect(&world, "mem/[4,8) mem0[4,8) l+[4,8)");
+    assert_false(fake_backing_holds(&world.memory, &some, FAKE_DIRTY));
+    world_remove_listener(&world, &listener);
+    world_close(&world);
+}
+
+static void a_source_whose_memory_cannot_be_zeroed_stays(void **state)
+{
+    struct vmem_error err = VMEM_ERROR_INIT;
+    struct recorder listener;
+    struct vmem_source *source;
+    struct world world;
+
+    (void)state;
+    source = open_dirty(&world, 1);
+    world_add_listener(&world, &listener, "l", ALL, 0, 0);
+    fail_discards(&world);
+    assert_int_equal(discard(&world, source, 4, 4), 0);
+    fake_calls_fail(&world.memory.zeros, 0, EVER, -EFAULT);
+    journal_take(&world.journal);
+    assert_int_equal(vmem_source_remove(source, &err), -EFAULT);
+    assert_int_equal(err.reason, VMEM_REASON_DISCARD_FAILED);
+    world_expect(&world, "mem/[4,8) memz[4,8)");
+    assert_int_equal(retained_units(source), 4);
+    assert_string_equal(world_populated_runs(&world), "[0,4) [8,16)");
+    world_remove_listener(&world, &listener);
+    close_world(&world, source);
+}
+
+/* Its guest has gone, and the host must get rid of it. */
+static void a_device_leaves_whatever_its_memory_does(void **state)
+{
+    const struct vmem_device_config config = { .struct_size = sizeof(config),
+                                               .name = "d",
+                                               .block_size = UNIT };
+    struct vmem_device *device;
+    struct world world;
+
+    (void)state;
+    world_open(&world, 16 * UNIT, UNIT, 0);
+    fail_discards(&world);
+    fake_calls_fail(&world.memory.zeros, 0, EVER, -EFAULT);
+    assert_int_equal(
+        vmem_device_new(world.region, &config, NULL, NULL, &device, NULL), 0);
+    assert_int_equal(vmem_device_free(device, NULL), 0);
+    world_expect(&world, "mem/[0,16) mem/[0,16)");
+    world_close(&world);
+}
+
+/* I6: pinned for the attempt, then given back, or else retained. */
+static void a_vetoed_removal_gives_touched_memory_back(void **state)
+{
+    struct recorder pins;
+    struct recorder objects;
+    struct vmem_source *source;
+    struct world world;
+
+    (void)state;
+    world_open(&world, 16 * UNIT, UNIT, 0);
+    source = world_add_source(&world, "s", UNIT, DISCARDS);
+    world_add_listener(&world, &pins, "p", ALL, 0, 0);
+    world_add_listener(&world, &objects, "o", ALL, 0, 0);
+    pins.memory = &world.memory;
+    pins.touches = true;
+    objects.veto_at = 0;
+    assert_int_equal(vmem_source_remove(source, NULL), -ENOSPC);
+    assert_true(fake_backing_resident(&world.memory) == 0);
+    objects.veto_at = objects.nr_populates;
+    fail_discards(&world);
+    assert_int_equal(vmem_source_remove(source, NULL), -ENOSPC);
+    assert_int_equal(retained_units(source), 16);
+    pins.touches = false;
+    world_remove_listener(&world, &pins);
+    world_remove_listener(&world, &objects);
+    close_world(&world, source);
+}
+
+/* The first source's discard fails, the second one's, of the same memory, does
+ * not: nothing is left to complain of. */
+static void what_another_source_gave_back_is_no_failure(void **state)
+{
+    struct vmem_error err = VMEM_ERROR_INIT;
+    struct vmem_source *a;
+    struct vmem_source *b;
+    struct world world;
+
+    (void)state;
+    a = open_dirty(&world, 1);
+    b = world_add_source(&world, "b", 4 * UNIT, DISCARDS | POPULATED);
+    fail_discards(&world);
+    assert_int_equal(discard(&world, a, 5, 2), 0);
+    assert_int_equal(discard(&world, b, 4, 4), 0);
+    fake_calls_fail(&world.memory.discards, 0, 1, -EIO);
+    assert_int_equal(vmem_region_retry_discards(world.region, &err), 0);
+    assert_true(world_retained(&world) == 0);
+    assert_int_equal(err.code, 0);
+    assert_int_equal(vmem_source_remove(b, NULL), 0);
+    close_world(&world, a);
+}
+
 static void a_source_without_backing_retains_nothing(void **state)
 {
     const struct vmem_vm_config vm_config = { .struct_size = sizeof(vm_config),
@@ -762,6 +876,11 @@ int main(void)
         cmocka_unit_test(a_failed_plug_makes_no_other_source_retain),
         cmocka_unit_test(a_source_that_leaves_hands_over_what_it_retains),
         cmocka_unit_test(a_source_that_leaves_gives_back_before_listeners_map),
+        cmocka_unit_test(a_source_that_leaves_zeroes_what_stays),
+        cmocka_unit_test(a_source_whose_memory_cannot_be_zeroed_stays),
+        cmocka_unit_test(a_device_leaves_whatever_its_memory_does),
+        cmocka_unit_test(a_vetoed_removal_gives_touched_memory_back),
+        cmocka_unit_test(what_another_source_gave_back_is_no_failure),
         cmocka_unit_test(a_source_without_backing_retains_nothing),
     };
 

@@ -472,6 +472,7 @@ static void a_duplicate_source_is_refused(void **state)
     world_close(&world);
 }
 
+/* Memory that listeners may have touched goes back, as after a failed plug. */
 static void a_veto_keeps_a_source_that_shall_leave(void **state)
 {
     struct vmem_error err = VMEM_ERROR_INIT;
@@ -492,7 +493,7 @@ static void a_veto_keeps_a_source_that_shall_leave(void **state)
     assert_int_equal(err.reason, VMEM_REASON_LISTENER_VETO);
     assert_non_null(strstr(err.message, "by y"));
     world_expect(&world, "x+[0,4) x+[8,16) y+[0,4) y![8,16) y-[0,4) x-[0,4) "
-                         "x-[8,16)");
+                         "x-[8,16) mem-[0,4) mem-[8,16)");
     assert_string_equal(world_populated_runs(&world), "[4,8)");
     remove_source(source);
     world_expect(&world, "x+[0,4) x+[8,16) y+[0,4) y+[8,16)");

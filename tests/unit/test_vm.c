@@ -32,11 +32,14 @@ static struct vmem_region *new_region(struct vmem_vm *vm, const char *name)
 static struct vmem_device *new_device(struct vmem_region *region,
                                       const char *name)
 {
+    static uint64_t next_gpa;
     const struct vmem_device_config config = { .struct_size = sizeof(config),
                                                .name = name,
+                                               .gpa = next_gpa,
                                                .block_size = 4096 };
     struct vmem_device *device = NULL;
 
+    next_gpa += 4096;
     assert_int_equal(
         vmem_device_new(region, &config, NULL, NULL, &device, NULL), 0);
     return device;
