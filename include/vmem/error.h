@@ -77,7 +77,8 @@ enum vmem_reason {
  * An error report, owned by the caller.
  *
  * Pass one as the last argument of a control call, or NULL. It is written only
- * when the call fails.
+ * when the call fails, as far as its struct_size reaches: a report must not hide
+ * the failure behind another one.
  */
 struct vmem_error {
     size_t struct_size;      /**< sizeof(struct vmem_error). */

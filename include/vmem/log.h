@@ -58,8 +58,7 @@ enum vmem_log_code {
         8,                           /**< Reading unplugged memory allocates. */
     VMEM_LOG_CODE_FILE_MODIFIED = 9, /**< A privately mapped file is punched. */
     VMEM_LOG_CODE_CONFIG_WRITE = 10, /**< The driver wrote config space. */
-    VMEM_LOG_CODE_UNVERIFIED = 11,   /**< A description was not checked. */
-    VMEM_LOG_CODE_COUNT = 12         /**< Number of codes, plus one. */
+    VMEM_LOG_CODE_UNVERIFIED = 11    /**< A description was not checked. */
 };
 
 /** One record; valid during the sink's call. */

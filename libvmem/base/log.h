@@ -9,6 +9,9 @@
 #include "base/lock.h"
 #include "base/name.h"
 
+/* One more than the largest code. */
+#define VMEMI_LOG_NR_CODES (VMEM_LOG_CODE_UNVERIFIED + 1)
+
 /* The sink of one machine, and how much of each code it has let through. */
 struct vmemi_log {
     const void *vm;
@@ -21,7 +24,7 @@ struct vmemi_log {
         uint64_t window_start_ns;
         uint32_t nr_passed;
         uint32_t nr_suppressed;
-    } codes[VMEM_LOG_CODE_COUNT];
+    } codes[VMEMI_LOG_NR_CODES];
 };
 
 int vmemi_log_init(struct vmemi_log *log);

@@ -7,7 +7,10 @@
 #include <vmem/error.h>
 
 /* The struct_size rule of <vmem/types.h>, in one place. first_size is the size
- * that the struct had in the first release. */
+ * that the struct had in the first release: named by its last member of then, so
+ * that appending one does not shut out the programs of then. */
+#define VMEMI_SIZE_THROUGH(type, member)                                       \
+    (offsetof(type, member) + sizeof(((type *)NULL)->member))
 
 /* Host to library: dst gets what the host knew, zeros for the rest. On -E2BIG,
  * when the host knows more, dst is filled too, but for that. */

@@ -136,7 +136,9 @@ int vmem_backing_get_info(const struct vmem_backing *backing,
 {
     struct vmem_backing_info info = { .fd = -1 };
 
-    if (backing == NULL || vmemi_sized_check_out(host_info, sizeof(info)) < 0) {
+    if (backing == NULL ||
+        vmemi_sized_check_out(
+            host_info, VMEMI_SIZE_THROUGH(struct vmem_backing_info, fd)) < 0) {
         return -EINVAL;
     }
     backing->ops->describe(backing, &info);
@@ -156,7 +158,9 @@ int vmem_backing_get_stats(const struct vmem_backing *backing,
     struct vmem_backing_stats stats = { 0 };
 
     if (backing == NULL ||
-        vmemi_sized_check_out(host_stats, sizeof(stats)) < 0) {
+        vmemi_sized_check_out(
+            host_stats,
+            VMEMI_SIZE_THROUGH(struct vmem_backing_stats, nr_syscalls)) < 0) {
         return -EINVAL;
     }
     stats.nr_discards = atomic_load(&backing->nr_discards);
@@ -182,7 +186,9 @@ int vmem_backing_get_usage(struct vmem_backing *backing,
     int ret;
 
     if (backing == NULL ||
-        vmemi_sized_check_out(host_usage, sizeof(usage)) < 0) {
+        vmemi_sized_check_out(
+            host_usage,
+            VMEMI_SIZE_THROUGH(struct vmem_backing_usage, reserved)) < 0) {
         return vmemi_fail(err, -EINVAL, VMEM_REASON_ARGUMENT, NULL,
                           "vmem_backing_get_usage: NULL or struct_size too "
                           "small");

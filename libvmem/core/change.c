@@ -64,6 +64,7 @@ int vmemi_source_plug(struct vmem_source *source,
     }
     if (ret == 0 && region->listeners.length > 0) {
         vmemi_terms_init(&terms, region, source, false);
+        vmemi_terms_settle(&terms, range);
         ret = vmemi_listeners_populate(&terms, range, change);
     }
     if (ret < 0) {
@@ -120,6 +121,7 @@ int vmemi_source_unplug(struct vmem_source *source,
             VMEM_BITMAP_ALL_SET;
     if (region->listeners.length > 0) {
         vmemi_terms_init(&terms, region, source, true);
+        vmemi_terms_settle(&terms, range);
         vmemi_listeners_discard(&terms, range, change);
     }
     vmemi_mutex_lock(&region->state);

@@ -140,14 +140,17 @@ int vmem_backing_new_custom(struct vmem_vm *vm,
     struct vmem_backing_ops ops;
     int ret;
 
-    ret = vmemi_sized_read(&ops, sizeof(ops), sizeof(ops), host_ops,
-                           "vmem_backing_ops", err);
+    ret = vmemi_sized_read(&ops, sizeof(ops),
+                           VMEMI_SIZE_THROUGH(struct vmem_backing_ops, destroy),
+                           host_ops, "vmem_backing_ops", err);
     if (ret < 0 && ret != -E2BIG) {
         return ret; /* there is no destroy to call */
     }
     if (ret == 0) {
-        ret = vmemi_sized_read(&config, sizeof(config), sizeof(config),
-                               host_config, "vmem_backing_custom", err);
+        ret = vmemi_sized_read(
+            &config, sizeof(config),
+            VMEMI_SIZE_THROUGH(struct vmem_backing_custom, flags), host_config,
+            "vmem_backing_custom", err);
     }
     if (ret == 0 && (vm == NULL || out == NULL || ops.discard == NULL)) {
         ret = vmemi_fail(err, -EINVAL, VMEM_REASON_ARGUMENT, NULL,

@@ -284,14 +284,18 @@ int vmem_listener_add(struct vmem_region *region,
     struct vmem_listener_ops ops;
     int ret;
 
-    ret = vmemi_sized_read(&ops, sizeof(ops), sizeof(ops), host_ops,
-                           "vmem_listener_ops", err);
+    ret =
+        vmemi_sized_read(&ops, sizeof(ops),
+                         VMEMI_SIZE_THROUGH(struct vmem_listener_ops, destroy),
+                         host_ops, "vmem_listener_ops", err);
     if (ret < 0 && ret != -E2BIG) {
         return ret; /* there is no destroy to call */
     }
     if (ret == 0) {
-        ret = vmemi_sized_read(&config, sizeof(config), sizeof(config),
-                               host_config, "vmem_listener_config", err);
+        ret = vmemi_sized_read(
+            &config, sizeof(config),
+            VMEMI_SIZE_THROUGH(struct vmem_listener_config, flags), host_config,
+            "vmem_listener_config", err);
     }
     if (ret == 0 && (region == NULL || out == NULL)) {
         ret = vmemi_fail(err, -EINVAL, VMEM_REASON_ARGUMENT, NULL,

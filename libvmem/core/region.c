@@ -82,8 +82,10 @@ int vmem_region_new(struct vmem_vm *vm,
     struct vmem_region *region;
     int ret;
 
-    ret = vmemi_sized_read(&config, sizeof(config), sizeof(config), host_config,
-                           "vmem_region_config", err);
+    ret =
+        vmemi_sized_read(&config, sizeof(config),
+                         VMEMI_SIZE_THROUGH(struct vmem_region_config, backing),
+                         host_config, "vmem_region_config", err);
     if (ret < 0) {
         return ret;
     }
@@ -224,7 +226,10 @@ int vmem_region_get_info(struct vmem_region *region,
 {
     struct vmem_region_info info = { 0 };
 
-    if (region == NULL || vmemi_sized_check_out(host_info, sizeof(info)) < 0) {
+    if (region == NULL ||
+        vmemi_sized_check_out(
+            host_info,
+            VMEMI_SIZE_THROUGH(struct vmem_region_info, nr_rollbacks)) < 0) {
         return -EINVAL;
     }
     info.name = region->name.text;

@@ -104,7 +104,7 @@ int vmemi_retain_give_back(struct vmem_source *source,
 static void retained_terms(const struct vmem_source *source,
                            struct vmemi_terms *terms)
 {
-    terms->nr_terms = 0;
+    vmemi_terms_clear(terms);
     vmemi_terms_add(terms, source->retained, source->block_shift, true);
 }
 

@@ -215,8 +215,9 @@ int vmem_source_add(struct vmem_region *region,
     struct vmem_source_config config;
     int ret;
 
-    ret = vmemi_sized_read(&config, sizeof(config), sizeof(config), host_config,
-                           "vmem_source_config", err);
+    ret = vmemi_sized_read(&config, sizeof(config),
+                           VMEMI_SIZE_THROUGH(struct vmem_source_config, flags),
+                           host_config, "vmem_source_config", err);
     if (ret < 0) {
         return ret;
     }
@@ -422,7 +423,10 @@ int vmem_source_get_info(struct vmem_source *source,
 {
     struct vmem_source_info info = { 0 };
 
-    if (source == NULL || vmemi_sized_check_out(host_info, sizeof(info)) < 0) {
+    if (source == NULL ||
+        vmemi_sized_check_out(
+            host_info, VMEMI_SIZE_THROUGH(struct vmem_source_info, flags)) <
+            0) {
         return -EINVAL;
     }
     info.name = source->name.text;

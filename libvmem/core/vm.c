@@ -61,8 +61,9 @@ int vmem_vm_new(const struct vmem_vm_config *host_config, struct vmem_vm **out,
     struct vmem_vm *vm;
     int ret;
 
-    ret = vmemi_sized_read(&config, sizeof(config), sizeof(config), host_config,
-                           "vmem_vm_config", err);
+    ret = vmemi_sized_read(&config, sizeof(config),
+                           VMEMI_SIZE_THROUGH(struct vmem_vm_config, opaque),
+                           host_config, "vmem_vm_config", err);
     if (ret < 0) {
         return ret;
     }

@@ -24,7 +24,7 @@ static void init_terms(struct vmemi_terms *terms,
                        const struct vmem_source *but, bool value,
                        uint64_t flags)
 {
-    terms->nr_terms = 0;
+    vmemi_terms_clear(terms);
     if (but != NULL) {
         vmemi_terms_add(terms, but->blocks, but->block_shift, value);
     }
@@ -133,6 +133,12 @@ bool vmemi_terms_next_run(const struct vmemi_terms *terms, uint64_t pos,
     if (pos >= end) {
         return false;
     }
+    if (pos >= terms->settled.offset &&
+        end <= vmemi_range_end(&terms->settled)) {
+        run->offset = pos;
+        run->size = end - pos;
+        return true;
+    }
     pos = find_start(terms, pos, end);
     if (pos >= end) {
         return false;
@@ -140,6 +146,18 @@ bool vmemi_terms_next_run(const struct vmemi_terms *terms, uint64_t pos,
     run->offset = pos;
     run->size = find_end(terms, pos, end) - pos;
     return true;
+}
+
+void vmemi_terms_settle(struct vmemi_terms *terms,
+                        const struct vmem_range *range)
+{
+    struct vmem_range run;
+
+    if (vmemi_terms_next_run(terms, range->offset, vmemi_range_end(range),
+                             &run) &&
+        run.size == range->size) {
+        terms->settled = run;
+    }
 }
 
 uint64_t vmemi_terms_count(const struct vmemi_terms *terms, uint64_t end)

@@ -249,8 +249,10 @@ int vmem_backing_new_mapped(struct vmem_vm *vm,
     struct vmemi_memory memory = { 0 };
     int ret;
 
-    ret = vmemi_sized_read(&mapping, sizeof(mapping), sizeof(mapping),
-                           host_mapping, "vmem_backing_mapping", err);
+    ret = vmemi_sized_read(
+        &mapping, sizeof(mapping),
+        VMEMI_SIZE_THROUGH(struct vmem_backing_mapping, reserved), host_mapping,
+        "vmem_backing_mapping", err);
     if (ret < 0) {
         return ret;
     }

@@ -221,8 +221,10 @@ static int read_request(const struct vmem_backing_request *host_request,
     struct vmem_backing_request request;
     int ret;
 
-    ret = vmemi_sized_read(&request, sizeof(request), sizeof(request),
-                           host_request, "vmem_backing_request", err);
+    ret = vmemi_sized_read(
+        &request, sizeof(request),
+        VMEMI_SIZE_THROUGH(struct vmem_backing_request, reserved), host_request,
+        "vmem_backing_request", err);
     if (ret == 0) {
         ret = vmemi_name_set(&memory->name, request.name, "backing name", err);
     }

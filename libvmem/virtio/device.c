@@ -322,11 +322,15 @@ int vmem_device_new(struct vmem_region *region,
     struct vmem_device_config config;
     int ret;
 
-    ret = vmemi_sized_read(&config, sizeof(config), sizeof(config), host_config,
-                           "vmem_device_config", err);
+    ret = vmemi_sized_read(
+        &config, sizeof(config),
+        VMEMI_SIZE_THROUGH(struct vmem_device_config, stall_after_ns),
+        host_config, "vmem_device_config", err);
     if (ret == 0 && host_ops != NULL) {
-        ret = vmemi_sized_read(&ops, sizeof(ops), sizeof(ops), host_ops,
-                               "vmem_device_ops", err);
+        ret =
+            vmemi_sized_read(&ops, sizeof(ops),
+                             VMEMI_SIZE_THROUGH(struct vmem_device_ops, trace),
+                             host_ops, "vmem_device_ops", err);
     }
     if (ret < 0) {
         return ret;
@@ -458,7 +462,10 @@ int vmem_device_get_info(struct vmem_device *device,
     struct vmem_device_info info = { 0 };
     const struct vmem_source *source;
 
-    if (device == NULL || vmemi_sized_check_out(host_info, sizeof(info)) < 0) {
+    if (device == NULL ||
+        vmemi_sized_check_out(
+            host_info,
+            VMEMI_SIZE_THROUGH(struct vmem_device_info, has_driver)) < 0) {
         return -EINVAL;
     }
     source = device->source;
@@ -497,7 +504,9 @@ int vmem_device_get_stats(struct vmem_device *device,
     struct vmem_device_stats stats = { 0 };
 
     if (device == NULL ||
-        vmemi_sized_check_out(host_stats, sizeof(stats)) < 0) {
+        vmemi_sized_check_out(
+            host_stats,
+            VMEMI_SIZE_THROUGH(struct vmem_device_stats, latency_max_ns)) < 0) {
         return -EINVAL;
     }
     for (size_t type = 0; type < 4; type++) {

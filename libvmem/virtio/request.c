@@ -11,6 +11,10 @@
 #include "virtio/device.h"
 #include "virtio/wire.h"
 
+/* Kept out of line: what is no part of answering a request with ACK would only
+ * be in its way. */
+#define OUT_OF_THE_WAY __attribute__((noinline, cold))
+
 /* A request being answered. */
 struct answer {
     uint16_t response;
@@ -34,8 +38,8 @@ static inline void take_sizes(struct vmem_device *device, struct answer *answer)
         atomic_load_explicit(&device->usable_region_size, memory_order_acquire);
 }
 
-static inline void take_sizes_traced(struct vmem_device *device,
-                                     struct answer *answer)
+OUT_OF_THE_WAY static void take_sizes_traced(struct vmem_device *device,
+                                             struct answer *answer)
 {
     vmemi_mutex_lock(&device->region->state);
     take_sizes(device, answer);
@@ -74,8 +78,9 @@ static uint32_t block_state(const struct vmem_device *device,
                               range->size >> shift);
 }
 
-static void answer_busy(struct vmem_device *device, struct vmemi_change *change,
-                        struct answer *answer)
+OUT_OF_THE_WAY static void answer_busy(struct vmem_device *device,
+                                       struct vmemi_change *change,
+                                       struct answer *answer)
 {
     const struct vmemi_cause *cause = &change->cause;
 
@@ -93,9 +98,10 @@ static void answer_busy(struct vmem_device *device, struct vmemi_change *change,
                   cause->by[0] != '\0' ? " by " : "", cause->by, -cause->code);
 }
 
-static void answer_error(struct vmem_device *device,
-                         const struct vmemi_wire_request *request,
-                         struct vmemi_change *change, struct answer *answer)
+OUT_OF_THE_WAY static void
+answer_error(struct vmem_device *device,
+             const struct vmemi_wire_request *request,
+             struct vmemi_change *change, struct answer *answer)
 {
     answer->response = VMEM_RESPONSE_ERROR;
     vmemi_log_add(&device->vm->log, &change->log, VMEM_LOG_INFO,
@@ -287,9 +293,9 @@ static void answer_request(struct vmem_device *device,
     }
 }
 
-static void tell_traced(struct vmem_device *device,
-                        const struct vmemi_wire_request *request,
-                        const struct answer *answer)
+OUT_OF_THE_WAY static void tell_traced(struct vmem_device *device,
+                                       const struct vmemi_wire_request *request,
+                                       const struct answer *answer)
 {
     struct vmem_trace_event event = {
         .sequence = answer->sequence,
@@ -318,8 +324,8 @@ static inline void tell(struct vmem_device *device,
     }
 }
 
-static int malformed(struct vmem_device *device, uint32_t reason,
-                     struct vmem_request_result *result)
+OUT_OF_THE_WAY static int malformed(struct vmem_device *device, uint32_t reason,
+                                    struct vmem_request_result *result)
 {
     static const char *const texts[] = {
         [VMEM_MALFORMED_NONE] = "",
@@ -376,8 +382,9 @@ static int check_result(const struct vmem_request_result *host_result)
 {
     return host_result == NULL
                ? 0
-               : vmemi_sized_check_out(host_result,
-                                       sizeof(struct vmem_request_result));
+               : vmemi_sized_check_out(
+                     host_result,
+                     VMEMI_SIZE_THROUGH(struct vmem_request_result, reason));
 }
 
 static void return_result(const struct vmem_request_result *result,

@@ -267,7 +267,9 @@ int vmem_device_get_resize_status(struct vmem_device *device,
     struct vmem_resize_status status;
 
     if (device == NULL ||
-        vmemi_sized_check_out(host_status, sizeof(status)) < 0) {
+        vmemi_sized_check_out(
+            host_status,
+            VMEMI_SIZE_THROUGH(struct vmem_resize_status, busy_by)) < 0) {
         return -EINVAL;
     }
     vmemi_mutex_lock(&device->region->state);

@@ -27,27 +27,32 @@ def output_of(*command):
                           check=True).stdout
 
 
-def in_headers(folders):
-    names = set()
+def read(path):
+    with open(path, encoding="utf-8") as file:
+        return file.read()
+
+
+def text_of_headers(folders):
+    texts = []
     for folder in folders:
         inside = os.path.join(folder, "vmem")
-        for name in sorted(os.listdir(inside)):
-            if not name.endswith(".h"):
-                continue
-            with open(os.path.join(inside, name), encoding="utf-8") as file:
-                text = file.read()
-            text = re.sub(r"/\*.*?\*/", "", text, flags=re.S)
-            text = re.sub(r"^\s*#.*$", "", text, flags=re.M)
-            for match in re.finditer(r"\bVMEM_API\b([^;]*);", text):
-                names.add(re.search(r"\b(vmem_\w+)\s*\(",
-                                    match.group(1)).group(1))
+        texts += [read(os.path.join(inside, name))
+                  for name in sorted(os.listdir(inside)) if name.endswith(".h")]
+    return "\n".join(texts)
+
+
+def in_headers(text):
+    names = set()
+    text = re.sub(r"/\*.*?\*/", "", text, flags=re.S)
+    text = re.sub(r"^\s*#.*$", "", text, flags=re.M)
+    for match in re.finditer(r"\bVMEM_API\b([^;]*);", text):
+        names.add(re.search(r"\b(vmem_\w+)\s*\(", match.group(1)).group(1))
     return names
 
 
-def in_map(path):
+def in_map(text):
     """{node: names in the order of the file}, nodes in order."""
-    with open(path, encoding="utf-8") as file:
-        text = re.sub(r"/\*.*?\*/", "", file.read(), flags=re.S)
+    text = re.sub(r"/\*.*?\*/", "", text, flags=re.S)
     nodes = {}
     for match in re.finditer(r"(\w[\w.]*)\s*\{(.*?)\}\s*[\w.]*\s*;", text,
                              re.S):
@@ -77,21 +82,12 @@ def compare(problems, what, left, right):
         problems.append(f"{name}: {what}")
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n",
-                                                               maxsplit=1)[0])
-    parser.add_argument("--include", action="append", required=True)
-    parser.add_argument("--map", required=True)
-    parser.add_argument("--shared", required=True)
-    parser.add_argument("--static", required=True)
-    parser.add_argument("--version", required=True)
-    args = parser.parse_args()
+def check_names(headers, version_script, exported):
+    """Problems of two texts and {name: node} of the library."""
     problems = []
-
-    declared = in_headers(args.include)
-    nodes, is_closed = in_map(args.map)
+    declared = in_headers(headers)
+    nodes, is_closed = in_map(version_script)
     mapped = {name for names in nodes.values() for name in names}
-    exported = in_library(args.shared)
     compare(problems, "in the headers, not in the map", declared, mapped)
     compare(problems, "in the map, not in the headers", mapped, declared)
     compare(problems, "in the headers, not exported", declared, set(exported))
@@ -104,6 +100,75 @@ def main():
         for name in names:
             if exported.get(name, node) != node:
                 problems.append(f"{name}: exported as {exported[name]}")
+    return problems
+
+
+def selftest(headers, version_script, exported):
+    """Each of these must be noticed, in these words."""
+    first, *_, last = sorted(exported)
+    node = exported[first]
+
+    def lib(without=(), **more):
+        kept = {n: at for n, at in exported.items() if n not in without}
+        return {**kept, **more}
+
+    def renamed(text):
+        return re.sub(rf"\b{first}\b", f"{first}_x", text)
+
+    cases = [
+        # Renamed in the source, and forgotten in one place or two.
+        (renamed(headers), version_script, exported,
+         f"{first}_x: in the headers, not in the map"),
+        (headers, renamed(version_script), exported,
+         f"{first}: in the headers, not in the map"),
+        (renamed(headers), version_script, lib([first]),
+         f"{first}: in the map, not in the headers"),
+        (renamed(headers), renamed(version_script), exported,
+         f"{first}: exported, not in the headers"),
+        (renamed(headers), renamed(version_script), lib([first]),
+         f"{first}_x: in the headers, not exported"),
+        # Removed, and stale in the map, which the linker accepts.
+        (headers, version_script.replace(f"    {last};",
+                                         f"    {last};\n    vmem_zz_gone;"),
+         exported, "vmem_zz_gone: in the map, not in the headers"),
+        (headers, version_script, lib([last]),
+         f"{last}: in the headers, not exported"),
+        # More than there should be, and another version.
+        (headers, version_script, lib(vmemi_leaked=node),
+         "vmemi_leaked: exported, not in the headers"),
+        (headers, version_script, lib([first], **{first: "VMEM_9.9"}),
+         f"{first}: exported as VMEM_9.9"),
+        (headers, version_script.replace("*;", ""), exported,
+         "the map does not end in local: *"),
+        (headers, version_script.replace(f"    {last};\n", "").replace(
+            f"    {first};", f"    {last};\n    {first};"), exported,
+         f"{node}: names are not sorted and unique"),
+    ]
+    problems = []
+    for text, script, library, expected in cases:
+        if expected not in check_names(text, script, library):
+            problems.append(f"selftest: not noticed: \"{expected}\"")
+    return problems, len(cases)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n",
+                                                               maxsplit=1)[0])
+    parser.add_argument("--include", action="append", required=True)
+    parser.add_argument("--map", required=True)
+    parser.add_argument("--shared", required=True)
+    parser.add_argument("--static", required=True)
+    parser.add_argument("--version", required=True)
+    args = parser.parse_args()
+    headers = text_of_headers(args.include)
+    version_script = read(args.map)
+    exported = in_library(args.shared)
+    declared = in_headers(headers)
+    nodes, _ = in_map(version_script)
+    problems = check_names(headers, version_script, exported)
+    nr_cases = 0
+    if not problems:
+        problems, nr_cases = selftest(headers, version_script, exported)
 
     major, minor, _ = args.version.split(".")
     newest = list(nodes)[-1] if nodes else None
@@ -137,7 +202,8 @@ def main():
 
     print("\n".join(problems))
     print(f"{len(declared)} functions, {nr_static} global symbols in the "
-          f"static library, {len(problems)} problem(s)")
+          f"static library, {nr_cases} made-up changes, "
+          f"{len(problems)} problem(s)")
     sys.exit(1 if problems or not declared else 0)
 
 

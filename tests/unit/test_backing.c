@@ -29,7 +29,7 @@
 
 /* What the log sink got. */
 struct log {
-    unsigned int nr_codes[VMEM_LOG_CODE_COUNT];
+    unsigned int nr_codes[VMEM_LOG_CODE_UNVERIFIED + 1];
     uint32_t level;
     uint32_t blame;
     char object[VMEM_NAME_MAX + 1];
