@@ -31,7 +31,8 @@ VMEM_BEGIN_DECLS
  * that thread may query but not change any region of the same vmem_vm
  * (-EDEADLK). Notifications are free of that rule. Every callback must return:
  * longjmp, an exception, or leaving it by switching stacks keeps the library's
- * locks held.
+ * locks held. Callbacks of one machine must not change another
+ * one whose callbacks change the first.
  * @{
  */
 

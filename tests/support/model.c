@@ -1,14 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "support/model.h"
 
-#include <string.h>
-
-void model_init(struct model *model, size_t nr_units)
-{
-    memset(model, 0, sizeof(*model));
-    model->nr_units = nr_units;
-}
-
 bool model_is_populated(const struct model *model, size_t unit)
 {
     for (size_t i = 0; i < MODEL_MAX_SOURCES; i++) {

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 /* The region once more, as naively as can be: one array element for each unit,
  * no locks, no runs, no bits. What is right here is what the headers say. */
@@ -24,7 +25,12 @@ struct model {
     bool written[MODEL_MAX_UNITS]; /* somebody wrote, and it is still wanted */
 };
 
-void model_init(struct model *model, size_t nr_units);
+/* Inline, because the model of a device has a function of this name. */
+static inline void model_init(struct model *model, size_t nr_units)
+{
+    memset(model, 0, sizeof(*model));
+    model->nr_units = nr_units;
+}
 
 /* Is this unit populated, as the listeners and queries see it? */
 bool model_is_populated(const struct model *model, size_t unit);

@@ -586,6 +586,37 @@ static void a_watcher_may_take_a_claim(void **state)
     close_vm(vm);
 }
 
+static void add_another(uint32_t claims, void *opaque)
+{
+    struct watch *it = opaque;
+
+    (void)claims;
+    if (it[1].watcher == NULL) {
+        add_watch(it->vm, &it[1], NULL);
+    }
+}
+
+/* Also one that joins while others are being told. */
+static void a_new_watcher_is_not_told_the_present_state(void **state)
+{
+    struct vmem_vm *vm = new_vm();
+    struct watch watches[2] = { { .vm = vm } };
+    struct vmem_discard_claim *claim;
+
+    (void)state;
+    assert_int_equal(vmem_discard_watcher_add(vm, add_another, watches,
+                                              &watches[0].watcher, NULL),
+                     0);
+    claim = take(vm, FORBID_ALL, "a");
+    assert_non_null(watches[1].watcher);
+    assert_int_equal(watches[1].nr_calls, 0);
+    release(vm, claim);
+    assert_int_equal(watches[1].nr_calls, 1);
+    remove_watch(&watches[0]);
+    remove_watch(&watches[1]);
+    close_vm(vm);
+}
+
 static void remove_and_free(uint32_t claims, void *opaque)
 {
     struct watch *it = opaque;
@@ -813,6 +844,7 @@ int main(void)
         cmocka_unit_test(a_watcher_may_remove_itself),
         cmocka_unit_test(a_watcher_may_remove_one_that_was_not_told_yet),
         cmocka_unit_test(a_watcher_may_take_a_claim),
+        cmocka_unit_test(a_new_watcher_is_not_told_the_present_state),
         cmocka_unit_test(a_watcher_may_not_free_the_machine),
         cmocka_unit_test(removing_waits_for_a_running_call),
         cmocka_unit_test(

@@ -370,6 +370,46 @@ static void a_coarse_and_a_fine_source_cost_per_run(void **state)
     combining_sources_costs_per_run(false);
 }
 
+/* Two large maps without holes are one run, and cost as little. */
+static void two_uniform_sources_are_one_run(void **state)
+{
+    const struct vmem_vm_config vm_config = { .struct_size = sizeof(vm_config),
+                                              .name = "vm" };
+    const struct vmem_region_config config = { .struct_size = sizeof(config),
+                                               .name = "r",
+                                               .size = TIB };
+    const struct vmem_source_config configs[] = {
+        { sizeof(configs[0]), "a", 4096, VMEM_SOURCE_POPULATED },
+        { sizeof(configs[0]), "b", 4096, VMEM_SOURCE_POPULATED },
+    };
+    struct vmem_source *sources[2];
+    struct vmem_region *region;
+    uint64_t nr_runs = 0;
+    struct vmem_vm *vm;
+    double start;
+
+    (void)state;
+    assert_int_equal(vmem_vm_new(&vm_config, &vm, NULL), 0);
+    assert_int_equal(vmem_region_new(vm, &config, &region, NULL), 0);
+    for (unsigned int i = 0; i < 2; i++) {
+        assert_int_equal(
+            vmem_source_add(region, &configs[i], &sources[i], NULL), 0);
+    }
+    start = cpu_seconds();
+    for (unsigned int i = 0; i < 100; i++) {
+        assert_int_equal(
+            vmem_region_for_each_populated(region, NULL, count_run, &nr_runs),
+            0);
+    }
+    assert_true(nr_runs == 100);
+    assert_true(cpu_seconds() - start < 1.5);
+    for (unsigned int i = 0; i < 2; i++) {
+        assert_int_equal(vmem_source_remove(sources[i], NULL), 0);
+    }
+    assert_int_equal(vmem_region_free(region, NULL), 0);
+    assert_int_equal(vmem_vm_free(vm, NULL), 0);
+}
+
 /* The largest bitmap with one run is one callback. */
 static void a_uniform_source_is_one_run(void **state)
 {
@@ -421,6 +461,7 @@ int main(void)
         cmocka_unit_test(requests_of_a_guest_do_not_allocate),
         cmocka_unit_test(a_fine_and_a_coarse_source_cost_per_run),
         cmocka_unit_test(a_coarse_and_a_fine_source_cost_per_run),
+        cmocka_unit_test(two_uniform_sources_are_one_run),
         cmocka_unit_test(a_uniform_source_is_one_run),
     };
 

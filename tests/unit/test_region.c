@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -400,6 +401,50 @@ static void walks_may_start_and_end_inside_a_block(void **state)
     world_close(&world);
 }
 
+/* The end of a run is looked for further and further ahead: no place may be
+ * skipped in between. */
+static void runs_of_two_sources_end_at_any_byte(void **state)
+{
+    const struct vmem_region_config config = { .struct_size = sizeof(config),
+                                               .name = "r",
+                                               .size = 4096 };
+    const struct vmem_source_config configs[] = {
+        { sizeof(configs[0]), "a", 1, VMEM_SOURCE_POPULATED },
+        { sizeof(configs[0]), "b", 1, VMEM_SOURCE_POPULATED },
+    };
+    struct vmem_vm *vm = new_vm();
+    struct vmem_source *sources[2];
+    struct vmem_region *region;
+    struct journal journal;
+
+    (void)state;
+    journal_init(&journal, 1);
+    assert_int_equal(vmem_region_new(vm, &config, &region, NULL), 0);
+    for (unsigned int i = 0; i < 2; i++) {
+        assert_int_equal(
+            vmem_source_add(region, &configs[i], &sources[i], NULL), 0);
+    }
+    for (unsigned int pos = 1; pos < 4095; pos++) {
+        const struct vmem_range byte = { pos, 1 };
+        char expected[64];
+
+        snprintf(expected, sizeof(expected), "[0,%u) [%u,4096)", pos, pos + 1);
+        assert_int_equal(vmem_source_discard(sources[pos % 2], &byte, NULL), 0);
+        assert_int_equal(
+            vmem_region_for_each_populated(region, NULL, add_range, &journal),
+            0);
+        assert_string_equal(journal_take(&journal), expected);
+        assert_int_equal(vmem_source_populate(sources[pos % 2], &byte, NULL),
+                         0);
+    }
+    journal_destroy(&journal);
+    for (unsigned int i = 0; i < 2; i++) {
+        assert_int_equal(vmem_source_remove(sources[i], NULL), 0);
+    }
+    assert_int_equal(vmem_region_free(region, NULL), 0);
+    assert_int_equal(vmem_vm_free(vm, NULL), 0);
+}
+
 static void a_walk_stops_at_the_first_answer(void **state)
 {
     struct vmem_source *source;
@@ -586,6 +631,7 @@ int main(void)
         cmocka_unit_test(any_alignment_may_be_asked_about),
         cmocka_unit_test(walks_are_cut_at_the_window),
         cmocka_unit_test(walks_may_start_and_end_inside_a_block),
+        cmocka_unit_test(runs_of_two_sources_end_at_any_byte),
         cmocka_unit_test(a_walk_stops_at_the_first_answer),
         cmocka_unit_test(walks_check_their_arguments),
         cmocka_unit_test(with_populated_runs_only_on_populated_memory),
