@@ -56,6 +56,7 @@ if [ "$profile" = all ]; then
         "clang|clang|is the second compiler"
         "file:/usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer*|libclang-rt-14-dev|has clang's sanitizers"
         "shellcheck|shellcheck|checks the scripts"
+        "spin|spin|searches the model of the region"
         "abidiff|abigail-tools|compares the interface with the first release's"
         "strace|strace|shows the library's system calls"
         "s390x-linux-gnu-gcc|gcc-s390x-linux-gnu|compiles for a big-endian machine"

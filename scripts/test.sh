@@ -9,7 +9,8 @@ usage: scripts/test.sh [--ci | --all]
 
 Installs what is missing, builds libvmem twice (as it ships, and with address
 and undefined behaviour sanitizers) and runs the suites of tests/suites.txt:
-the default ones, with --ci also those marked ci, with --all every one.
+the default ones, with --ci also those marked ci, with --all every one. For those
+marked ci it is built once more, with the thread sanitizer.
 
 Suites, skipped tests and their reasons are printed; the last line has the
 totals. The exit status is 0 if nothing failed and every suite ran.
@@ -130,5 +131,10 @@ export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 multiplier=4
 run_suites asan asan " (sanitizers)" -Db_sanitize=address,undefined \
     -Db_lundef=false
+
+# Only what has threads, and nothing that it does not need.
+export TSAN_OPTIONS=history_size=7
+run_suites tsan tsan " (threads)" -Db_sanitize=thread -Db_lundef=false \
+    -Dtools=disabled -Ddocs=disabled -Dfuzzing=off
 
 exit "$status"

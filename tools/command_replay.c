@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "command.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
+#include "backing_option.h"
 #include "replay.h"
 #include "units.h"
 
@@ -17,81 +14,12 @@ static const char summary[] =
     "what the listeners are told with what happens.";
 
 static const char description[] =
-    "Backings:\n"
-    "  memfd        a memory file, shared (the default)\n"
-    "  anon         anonymous memory, private\n"
-    "  anon-shared  anonymous memory, shared\n"
-    "  hugetlb      a memory file of huge pages; needs a pool of them\n"
-    "  file:PATH    a file, made and removed again, or empty and emptied "
-    "again\n"
-    "\n"
     "Columns: plugged is what the guest has; resident is measured by asking "
     "the\n"
     "kernel; retained is unplugged but could not be given back; peak is the\n"
     "highest resident so far; syscalls are those of discards and populates.\n"
     "In JSON all sizes are in bytes.\n"
     "\n";
-
-static bool parse_backing(const char *text, struct rig_options *options)
-{
-    static const struct {
-        const char *name;
-        enum vmem_backing_kind kind;
-    } kinds[] = {
-        { "memfd", VMEM_BACKING_MEMFD },
-        { "anon", VMEM_BACKING_ANON },
-        { "anon-shared", VMEM_BACKING_ANON_SHARED },
-        { "hugetlb", VMEM_BACKING_HUGETLB_MEMFD },
-    };
-
-    for (unsigned i = 0; i < G_N_ELEMENTS(kinds); i++) {
-        if (strcmp(kinds[i].name, text) == 0) {
-            options->kind = kinds[i].kind;
-            return true;
-        }
-    }
-    if (g_str_has_prefix(text, "file:") && text[strlen("file:")] != '\0') {
-        options->kind = VMEM_BACKING_FILE;
-        options->path = text + strlen("file:");
-        return true;
-    }
-    return false;
-}
-
-/* The file of a backing is overwritten, so it must be nobody's: made here, or
- * empty. */
-static enum exit_code claim_file(const char *path, struct report *report,
-                                 bool *made)
-{
-    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    g_autofree char *message = NULL;
-    struct stat status;
-
-    *made = fd >= 0;
-    if (fd >= 0) {
-        close(fd);
-        return EXIT_CODE_GOOD;
-    }
-    if (errno != EEXIST || stat(path, &status) < 0) {
-        message = g_strdup_printf("%s: %s", path, g_strerror(errno));
-        report_error(report, message);
-        return EXIT_CODE_HOST;
-    }
-    if (!S_ISREG(status.st_mode) || status.st_size > 0) {
-        message =
-            g_strdup_printf("%s: is there and is not an empty file", path);
-        report_error(report, message);
-        return EXIT_CODE_REFUSED;
-    }
-    return EXIT_CODE_GOOD;
-}
-
-static void release_file(const char *path, bool made)
-{
-    if ((made ? unlink(path) : truncate(path, 0)) < 0) {
-        fprintf(stderr, "vmemctl: %s: %s\n", path, g_strerror(errno));
-    }
-}
 
 /* All of them, before anything runs. */
 static GPtrArray *read_traces(char **paths, int nr_paths, struct report *report)
@@ -210,22 +138,18 @@ static enum exit_code replay_files(char **paths, int nr_paths,
                                    struct report *report)
 {
     g_autoptr(GPtrArray) traces = read_traces(paths, nr_paths, report);
-    enum exit_code code = EXIT_CODE_GOOD;
+    enum exit_code code;
     bool made = false;
 
     if (traces == NULL) {
         return EXIT_CODE_REFUSED;
     }
-    if (options->rig.path != NULL) {
-        code = claim_file(options->rig.path, report, &made);
-    }
+    code = backing_option_claim(&options->rig, report, &made);
     if (code != EXIT_CODE_GOOD) {
         return code;
     }
     code = run_traces(traces, options, report);
-    if (options->rig.path != NULL) {
-        release_file(options->rig.path, made);
-    }
+    backing_option_release(&options->rig, made);
     return code;
 }
 
@@ -253,7 +177,7 @@ int command_replay(int argc, char **argv)
     };
     g_autoptr(GOptionContext) context = g_option_context_new("TRACE...");
     g_autofree char *epilogue =
-        g_strconcat(description, command_exit_codes, NULL);
+        g_strconcat(backing_option_help, description, command_exit_codes, NULL);
     struct replay_options options = { 0 };
     struct report report;
 
@@ -264,7 +188,7 @@ int command_replay(int argc, char **argv)
         return EXIT_CODE_REFUSED;
     }
     options.backing = backing != NULL ? backing : "memfd";
-    if (!parse_backing(options.backing, &options.rig)) {
+    if (!backing_option_parse(options.backing, &options.rig)) {
         fprintf(stderr, "vmemctl: unknown backing \"%s\"\n", options.backing);
         return EXIT_CODE_REFUSED;
     }

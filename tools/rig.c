@@ -41,13 +41,15 @@ static int make_memory(struct rig *rig, struct vmem_vm *vm,
         ret = vmem_backing_get_info(rig->memory, &info);
         rig->hva = info.hva;
     }
-    if (ret == 0 && options->skip_discard) {
-        ret = fault_new_skip_discard(vm, rig->memory, &rig->wrapper, err);
+    if (ret == 0 && (options->skip_discard || options->fail_discard > 0)) {
+        ret = fault_new(vm, rig->memory, options->skip_discard,
+                        options->fail_discard, &rig->wrapper, err);
     }
     return ret;
 }
 
 static int make_device(struct rig *rig, struct vmem_vm *vm,
+                       const struct rig_options *options,
                        struct vmem_error *err)
 {
     const struct vmem_region_config region = {
@@ -61,7 +63,7 @@ static int make_device(struct rig *rig, struct vmem_vm *vm,
         .gpa = rig->trace->gpa,
         .block_size = rig->trace->block_size,
         .requested_size = rig->trace->requested_size,
-        .usable_policy = VMEM_USABLE_EXTENT,
+        .usable_policy = rig->trace->usable_policy,
         .usable_n = rig->trace->usable_extent,
         .features = VMEM_DEVICE_F_ACPI_PXM,
         .node_id = rig->trace->node,
@@ -69,8 +71,8 @@ static int make_device(struct rig *rig, struct vmem_vm *vm,
     int ret = vmem_region_new(vm, &region, &rig->region, err);
 
     if (ret == 0) {
-        ret = vmem_device_new(rig->region, &device, NULL, NULL, &rig->device,
-                              err);
+        ret = vmem_device_new(rig->region, &device, options->ops,
+                              options->opaque, &rig->device, err);
     }
     return ret;
 }
@@ -101,7 +103,7 @@ int rig_init(struct rig *rig, struct vmem_vm *vm,
     rig->trace = device;
     ret = make_memory(rig, vm, options, fd_offset, err);
     if (ret == 0) {
-        ret = make_device(rig, vm, err);
+        ret = make_device(rig, vm, options, err);
     }
     if (ret == 0) {
         ret = add_shadows(rig, err);

@@ -18,6 +18,9 @@ struct rig_options {
     enum vmem_backing_kind kind;
     const char *path; /* VMEM_BACKING_FILE: all devices share one file */
     bool skip_discard;
+    uint64_t fail_discard;             /* this discard fails; 0: none */
+    const struct vmem_device_ops *ops; /* the device's; NULL: none */
+    void *opaque;                      /* of ops */
 };
 
 #define RIG_NR_SHADOWS 2

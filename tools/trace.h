@@ -35,7 +35,8 @@ struct trace_device {
     uint64_t region_size;
     uint64_t block_size;
     uint64_t requested_size;
-    uint64_t usable_extent; /* of the policy extent:N, bytes */
+    uint64_t usable_policy; /* an enum vmem_usable_policy */
+    uint64_t usable_extent; /* the N of that policy, bytes */
     uint64_t node;
     uint64_t end_plugged_size;
     unsigned line;

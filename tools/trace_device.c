@@ -1,15 +1,41 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <string.h>
 
-#include <vmem/types.h>
+#include <vmem/device.h>
 
 #include "trace_line.h"
+
+/* usable=region, usable=extent:N or usable=unit:N. N is left behind. */
+static bool read_policy(const struct trace_line *line,
+                        struct trace_device *device, const char **value)
+{
+    static const struct {
+        const char *prefix;
+        uint64_t policy;
+    } policies[] = {
+        { "extent:", VMEM_USABLE_EXTENT },
+        { "unit:", VMEM_USABLE_UNIT },
+    };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(policies); i++) {
+        if (g_str_has_prefix(*value, policies[i].prefix)) {
+            *value += strlen(policies[i].prefix);
+            device->usable_policy = policies[i].policy;
+            return true;
+        }
+    }
+    if (strcmp(*value, "region") == 0) {
+        *value = "0";
+        device->usable_policy = VMEM_USABLE_ALL;
+        return true;
+    }
+    return trace_line_refuse_word(line, "unknown usable policy", *value);
+}
 
 /* The words KEY=VALUE of a device line, in any order, each exactly once. */
 static bool read_key(const struct trace_line *line, struct trace_device *device,
                      const char *word, unsigned *seen)
 {
-    static const char extent[] = "extent:";
     const struct {
         const char *key;
         uint64_t *value;
@@ -34,12 +60,9 @@ static bool read_key(const struct trace_line *line, struct trace_device *device,
             return trace_line_refuse(line, "%s= is there twice", keys[i].key);
         }
         *seen |= 1U << i;
-        if (strcmp(keys[i].key, "usable") == 0) {
-            if (!g_str_has_prefix(value, extent)) {
-                return trace_line_refuse_word(line, "unknown usable policy",
-                                              value);
-            }
-            value += strlen(extent);
+        if (strcmp(keys[i].key, "usable") == 0 &&
+            !read_policy(line, device, &value)) {
+            return false;
         }
         return trace_line_read_number(line, keys[i].key, value, keys[i].max,
                                       keys[i].value);

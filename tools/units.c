@@ -2,6 +2,7 @@
 #include "units.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 #include <glib.h>
 
@@ -66,6 +67,28 @@ bool units_parse_number(const char *text, uint64_t *value)
             __builtin_add_overflow(result, (uint64_t)digit, &result)) {
             return false;
         }
+    }
+    *value = result;
+    return true;
+}
+
+bool units_parse_size(const char *text, uint64_t *value)
+{
+    static const char suffixes[] = "KMGT";
+    size_t length = strlen(text);
+    const char *suffix = length > 0 ? strchr(suffixes, text[length - 1]) : NULL;
+    g_autofree char *number = NULL;
+    uint64_t result = 0;
+    uint64_t unit = 1;
+
+    if (suffix != NULL) {
+        length--;
+        unit <<= 10 * (suffix - suffixes + 1);
+    }
+    number = g_strndup(text, length);
+    if (!units_parse_number(number, &result) ||
+        __builtin_mul_overflow(result, unit, &result)) {
+        return false;
     }
     *value = result;
     return true;

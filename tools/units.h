@@ -17,4 +17,7 @@ char *units_format_mib(uint64_t bytes);
  * UINT64_MAX. Leaves *value alone and returns false otherwise. */
 bool units_parse_number(const char *text, uint64_t *value);
 
+/* The same with an optional suffix K, M, G or T. */
+bool units_parse_size(const char *text, uint64_t *value);
+
 #endif /* VMEMCTL_UNITS_H */

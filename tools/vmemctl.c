@@ -22,12 +22,13 @@ static const struct {
     const char *what;
 } commands[] = {
     { "replay", command_replay, "replay recorded guest requests" },
+    { "sim", command_sim, "let a simulated guest use a device" },
     { "vectors", command_vectors, "run conformance vectors" },
 };
 
 static void print_help(FILE *to)
 {
-    fputs("Usage: vmemctl COMMAND [OPTION...] FILE...\n"
+    fputs("Usage: vmemctl COMMAND [OPTION...] [FILE...]\n"
           "\n"
           "Exercises libvmem, guest memory that can be given back.\n"
           "\n"
@@ -60,6 +61,13 @@ bool command_parse(GOptionContext *context, int *argc, char ***argv,
     if (*argc > 1 && strcmp((*argv)[1], "--") == 0) {
         (*argv)++;
         (*argc)--;
+    }
+    if (what == NULL) {
+        if (*argc > 1) {
+            fprintf(stderr, "vmemctl: unexpected \"%s\"; see %s --help\n",
+                    (*argv)[1], name);
+        }
+        return *argc < 2;
     }
     if (*argc < 2) {
         fprintf(stderr, "vmemctl: no %s given; see %s --help\n", what, name);

@@ -8,9 +8,10 @@
  * code, so that a failure is one statement. Preserves errno. */
 int vmemi_fail(struct vmem_error *err, int code, uint32_t reason,
                const struct vmem_range *range, const char *format, ...)
-    __attribute__((format(printf, 5, 6)));
+    __attribute__((cold, format(printf, 5, 6)));
 
 /* The library's own allocation failed. */
-int vmemi_fail_no_memory(struct vmem_error *err, const char *what);
+int vmemi_fail_no_memory(struct vmem_error *err, const char *what)
+    __attribute__((cold));
 
 #endif /* VMEMI_BASE_ERROR_H */

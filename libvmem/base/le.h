@@ -3,39 +3,39 @@
 #define VMEMI_BASE_LE_H
 
 #include <stdint.h>
+#include <string.h>
 
-/* Little-endian access by bytes: right on every host, for any alignment, and
- * compilers make single loads and stores of them; not of loops. */
+/* Little-endian access, right on every host and for any alignment. Compilers
+ * make single loads and stores of this; of shifted bytes they do not once the
+ * code around them is inlined. */
+#define VMEMI_LE_SWAPS (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__)
 
 static inline uint16_t vmemi_le16_load(const uint8_t *bytes)
 {
-    return (uint16_t)(bytes[0] | bytes[1] << 8);
+    uint16_t value;
+
+    memcpy(&value, bytes, sizeof(value));
+    return VMEMI_LE_SWAPS ? __builtin_bswap16(value) : value;
 }
 
 static inline uint64_t vmemi_le64_load(const uint8_t *bytes)
 {
-    return (uint64_t)bytes[0] | (uint64_t)bytes[1] << 8 |
-           (uint64_t)bytes[2] << 16 | (uint64_t)bytes[3] << 24 |
-           (uint64_t)bytes[4] << 32 | (uint64_t)bytes[5] << 40 |
-           (uint64_t)bytes[6] << 48 | (uint64_t)bytes[7] << 56;
+    uint64_t value;
+
+    memcpy(&value, bytes, sizeof(value));
+    return VMEMI_LE_SWAPS ? __builtin_bswap64(value) : value;
 }
 
 static inline void vmemi_le16_store(uint8_t *bytes, uint16_t value)
 {
-    bytes[0] = (uint8_t)value;
-    bytes[1] = (uint8_t)(value >> 8);
+    value = VMEMI_LE_SWAPS ? __builtin_bswap16(value) : value;
+    memcpy(bytes, &value, sizeof(value));
 }
 
 static inline void vmemi_le64_store(uint8_t *bytes, uint64_t value)
 {
-    bytes[0] = (uint8_t)value;
-    bytes[1] = (uint8_t)(value >> 8);
-    bytes[2] = (uint8_t)(value >> 16);
-    bytes[3] = (uint8_t)(value >> 24);
-    bytes[4] = (uint8_t)(value >> 32);
-    bytes[5] = (uint8_t)(value >> 40);
-    bytes[6] = (uint8_t)(value >> 48);
-    bytes[7] = (uint8_t)(value >> 56);
+    value = VMEMI_LE_SWAPS ? __builtin_bswap64(value) : value;
+    memcpy(bytes, &value, sizeof(value));
 }
 
 #endif /* VMEMI_BASE_LE_H */

@@ -46,6 +46,7 @@ int vmemi_source_plug(struct vmem_source *source,
     struct vmem_region *region = source->region;
     const uint64_t first_block = range->offset >> source->block_shift;
     const uint64_t nr_blocks = range->size >> source->block_shift;
+    const bool retains = vmemi_retain_has_any(source);
     struct vmemi_terms terms;
     int ret;
 
@@ -54,9 +55,7 @@ int vmemi_source_plug(struct vmem_source *source,
         return ret;
     }
     if (vmemi_retain_applies(source)) {
-        ret = vmemi_retain_has_any(source)
-                  ? vmemi_retain_clean(source, range, change)
-                  : 0;
+        ret = retains ? vmemi_retain_clean(source, range, change) : 0;
         if (ret < 0) {
             return ret;
         }
@@ -71,13 +70,13 @@ int vmemi_source_plug(struct vmem_source *source,
         vmemi_retain_undo(source, range, change);
         return ret;
     }
-    if (vmemi_retain_applies(source) && vmemi_retain_has_any(source)) {
+    if (retains && vmemi_retain_applies(source)) {
         vmemi_retain_hand_over(source, range);
     }
     vmemi_mutex_lock(&region->state);
     vmem_bitmap_set(source->blocks, first_block, nr_blocks, NULL);
     source->nr_commits++;
-    if (vmemi_retain_has_any(source)) {
+    if (retains) {
         vmem_bitmap_clear(source->retained, first_block, nr_blocks, NULL);
     }
     vmemi_mutex_unlock(&region->state);

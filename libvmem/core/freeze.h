@@ -6,7 +6,7 @@
 
 int vmemi_region_fail_frozen(const struct vmem_region *region, const char *what,
                              struct vmemi_change *change,
-                             struct vmem_error *err);
+                             struct vmem_error *err) __attribute__((cold));
 
 /* Under the change lock: -EBUSY with the owners' names if frozen, and the cause
  * in change (which may be NULL). */

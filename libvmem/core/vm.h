@@ -45,7 +45,7 @@ struct vmem_vm {
  * machine; every call that changes something starts with it. what: the function
  * and object, "vmem_region_new". */
 int vmemi_vm_fail_locked(const struct vmem_vm *vm, const char *what,
-                         struct vmem_error *err);
+                         struct vmem_error *err) __attribute__((cold));
 
 static inline int vmemi_vm_check_unlocked(const struct vmem_vm *vm,
                                           const char *what,

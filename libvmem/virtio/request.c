@@ -344,10 +344,10 @@ OUT_OF_THE_WAY static int malformed(struct vmem_device *device, uint32_t reason,
 
 /* has_request and has_room: were there 24 bytes, and is there room for 10? The
  * response goes straight to where it belongs, in one go, at the end. */
-static inline int handle(struct vmem_device *device,
-                         const uint8_t *request_bytes, bool has_request,
-                         bool has_room, uint8_t *response_bytes,
-                         struct vmem_request_result *result)
+static inline __attribute__((always_inline)) int
+handle(struct vmem_device *device, const uint8_t *request_bytes,
+       bool has_request, bool has_room, uint8_t *response_bytes,
+       struct vmem_request_result *result)
 {
     struct vmemi_wire_request request;
     struct answer answer;

@@ -6,6 +6,8 @@
 
 #include <vmem/device.h>
 
+#include "base/le.h"
+
 /* Bytes of the virtio 1.4 "Memory Device", chapter "Device Operation" and
  * "Device configuration layout". All little endian. Offsets:
  *
@@ -31,13 +33,25 @@ struct vmemi_wire_config {
 };
 
 /* False if the type is unknown. Padding is ignored. */
-bool vmemi_wire_decode_request(const uint8_t bytes[VMEM_DEVICE_REQUEST_SIZE],
-                               struct vmemi_wire_request *request);
+static inline bool
+vmemi_wire_decode_request(const uint8_t bytes[VMEM_DEVICE_REQUEST_SIZE],
+                          struct vmemi_wire_request *request)
+{
+    request->type = vmemi_le16_load(bytes);
+    request->gpa = vmemi_le64_load(bytes + 8);
+    request->nr_blocks = vmemi_le16_load(bytes + 16);
+    return request->type <= VMEM_REQUEST_STATE;
+}
 
 /* Padding, and the state unless it was asked for, are zero: response bytes come
  * from host memory and must not carry any of it. */
-void vmemi_wire_encode_response(uint16_t type, uint16_t state,
-                                uint8_t bytes[VMEM_DEVICE_RESPONSE_SIZE]);
+static inline void
+vmemi_wire_encode_response(uint16_t type, uint16_t state,
+                           uint8_t bytes[VMEM_DEVICE_RESPONSE_SIZE])
+{
+    vmemi_le64_store(bytes, type); /* and its padding */
+    vmemi_le16_store(bytes + 8, state);
+}
 
 void vmemi_wire_encode_config(const struct vmemi_wire_config *config,
                               uint8_t bytes[VMEM_DEVICE_CONFIG_SIZE]);

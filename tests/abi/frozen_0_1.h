@@ -96,8 +96,7 @@ enum vmem_log_code {
     VMEM_LOG_CODE_READ_ALLOCATES = 8,
     VMEM_LOG_CODE_FILE_MODIFIED = 9,
     VMEM_LOG_CODE_CONFIG_WRITE = 10,
-    VMEM_LOG_CODE_UNVERIFIED = 11,
-    VMEM_LOG_CODE_COUNT = 12
+    VMEM_LOG_CODE_UNVERIFIED = 11
 };
 
 struct vmem_log_record {

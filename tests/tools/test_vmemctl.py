@@ -79,8 +79,9 @@ class TestCommandLine(Case):
     def test_help_says_what_there_is_and_the_exit_codes(self):
         out, _ = run("--help")
         self.assertIn("replay", out)
+        self.assertIn("sim", out)
         self.assertIn("vectors", out)
-        for command in "replay", "vectors":
+        for command in "replay", "sim", "vectors":
             out, _ = run(command, "--help")
             self.assertIn("--json", out)
             self.assertIn("Exit codes:", out)
@@ -100,7 +101,20 @@ class TestCommandLine(Case):
                      ["replay", "--colour", "x"],
                      ["replay", "--backing", "paper", trace("size_limit")],
                      ["replay", "--backing", "file:", trace("size_limit")],
-                     ["replay", "--fault", "fire", trace("size_limit")]):
+                     ["replay", "--fault", "fire", trace("size_limit")],
+                     ["sim", "file"], ["sim", "--guest", "solaris"],
+                     ["sim", "--pattern", "plaid"],
+                     ["sim", "--size", "3X"], ["sim", "--size", "0"],
+                     ["sim", "--size", "3M"], ["sim", "--block-size", "3M"],
+                     ["sim", "--memory-block", "4G"],
+                     ["sim", "--resize", "1G,later"],
+                     ["sim", "--size", "1G", "--resize", "2G"],
+                     ["sim", "--resize", "1M"],
+                     ["sim", "--backing", "paper"],
+                     ["sim", "--fail", "listener:0"],
+                     ["sim", "--fail", "discard:"],
+                     ["sim", "--fail", "busy:5-5"],
+                     ["sim", "--fail", "rain"]):
             out, err = run(*args, code=2)
             self.assertEqual(out, "")
             self.assertNotEqual(err, "")
@@ -282,6 +296,114 @@ class TestReplay(Case):
                                   timeout=300, check=False)
         self.assertEqual(done.returncode, 3)
         self.assertIn(b"cannot write", done.stderr)
+
+
+class TestSim(Case):
+    def sim(self, *args, code=0):
+        return run_json("sim", *args, code=code)
+
+    def answers(self, answer, kind):
+        """{answer: how many} of one type of request."""
+        for one in answer["requests"]:
+            if one["type"] == kind:
+                return one
+        raise AssertionError(kind)
+
+    def test_guests_reach_the_sizes_asked_for(self):
+        for guest in "linux", "linux-bbm", "windows":
+            answer = self.sim("--guest", guest)
+            self.assertEqual([(one["after"], one["plugged"] >> 30)
+                              for one in answer["samples"]],
+                             [("resize 0", 0), ("resize 32 GiB", 32),
+                              ("resize 8 GiB", 8), ("resize 48 GiB", 48),
+                              ("resize 0", 0)])
+            self.assertEqual(answer["failures"], [])
+            self.assertEqual(answer["guest"], guest)
+            self.assertEqual(answer["nr_retries"], 0)
+
+    def test_memory_is_not_touched_unless_asked(self):
+        sizes = "--size", "256M", "--resize", "256M,64M,128M,0"
+        answer = self.sim(*sizes)
+        self.assertEqual({one["resident"] for one in answer["samples"]}, {0})
+        for backing in "memfd", "anon", "anon-shared":
+            answer = self.sim("--touch", "--backing", backing, *sizes)
+            self.assertEqual([one["resident"] >> 20
+                              for one in answer["samples"]],
+                             [256, 64, 128, 0])
+
+    def test_what_a_load_pins_stays(self):
+        answer = self.sim("--pattern", "checker", "--size", "4G",
+                          "--resize", "4G,0")
+        self.assertEqual(answer["plugged"], 2 << 30)
+        self.assertEqual(answer["samples"][-1]["status"], "waiting")
+        self.assertGreater(answer["nr_retries"], 2)
+        answer = self.sim("--pattern", "pressure", "--size", "4G",
+                          "--resize", "4G,0")
+        self.assertEqual(answer["plugged"], 0)
+
+    def test_the_same_seed_is_the_same_guest(self):
+        def outputs(seed):
+            return run("sim", "--pattern", "random", "--seed", seed)[0]
+
+        self.assertEqual(outputs("7"), outputs("7"))
+        self.assertNotEqual(outputs("7"), outputs("8"))
+
+    def test_failures_are_survived(self):
+        sizes = "--size", "1G", "--resize", "0,1G,0,1G,0"
+        answer = self.sim("--fail", "listener:2", *sizes)
+        self.assertEqual(self.answers(answer, "plug")["busy"], 1)
+        self.assertEqual(answer["nr_retries"], 1)
+        answer = self.sim("--fail", "discard:3", *sizes)
+        self.assertEqual([one["retained"] >> 20 for one in answer["samples"]],
+                         [0, 0, 128, 0, 0])
+        answer = self.sim("--fail", "busy:15-40", *sizes)
+        self.assertGreater(self.answers(answer, "unplug")["busy"], 0)
+        # At once when it ends, not after the timer.
+        self.assertLess(answer["samples"][2]["seconds"], 51)
+        answer = self.sim("--fail", "busy:15-40", "--fail", "listener:2",
+                          "--fail", "discard:3", *sizes)
+        self.assertEqual(answer["plugged"], 0)
+
+    def test_a_guest_that_cannot_get_there_is_1(self):
+        # 65536 blocks do not fit the count of a request: Windows asks for 0.
+        answer = self.sim("--guest", "windows", "--block-size", "1M",
+                          "--resize", "64G", code=1)
+        self.assertEqual(answer["samples"][0]["status"], "spinning")
+        self.assertEqual(answer["failures"][0]["kind"], "size")
+        out, _ = run("sim", "--memory-block", "2G", "--size", "1G",
+                     "--resize", "1G", code=1)
+        self.assertIn("instead of 1 GiB and is stuck", out)
+
+    def test_reboot_kexec_and_reload(self):
+        out, _ = run("sim", "--size", "1G", "--resize",
+                     "256M,reboot,kexec,reload,reboot,0,reload,512M")
+        self.assertIn("after reload, refused by the guest: absent", out)
+        self.assertRegex(out.splitlines()[-1],
+                         r"512 MiB stay plugged.*The guest found no fault\.$")
+
+    def test_a_trace_replays_with_the_same_answers(self):
+        path = os.path.join(self.folder, "sim.trace")
+        for args in (["--pattern", "random", "--seed", "5"],
+                     ["--guest", "windows", "--fail", "busy:3-9",
+                      "--pattern", "slab"],
+                     ["--guest", "linux-bbm", "--memory-block", "512M"],
+                     ["--fail", "listener:3", "--fail", "discard:2",
+                      "--fail", "busy:12-300", "--pattern", "scatter"]):
+            sizes = ["--size", "8G", "--resize",
+                     "4G,512M,reboot,8G,kexec,1G,6G,reload,reboot,0"]
+            answer = self.sim("--trace", path, *sizes, *args)
+            replayed = run_json("replay", path)
+            one, = replayed["traces"]
+            self.assertTrue(one["as_recorded"])
+            self.assertEqual(one["plugged"], answer["plugged"])
+            self.assertEqual(one["nr_requests"],
+                             sum(one[name] for one in answer["requests"]
+                                 for name in ("ack", "nack", "busy", "error")))
+
+    def test_a_trace_that_cannot_be_written_is_3(self):
+        _, err = run("sim", "--trace", self.folder + "/no/such", "--resize",
+                     "1G", code=3)
+        self.assertIn("no/such", err)
 
 
 class TestVectors(Case):
