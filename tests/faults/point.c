@@ -81,13 +81,24 @@ static size_t walk_stack(const struct frame *frame,
     return nr;
 }
 
-static int wanted_variant(size_t event, uint64_t site)
+static bool has_variant(const int *variants, int wanted)
+{
+    while (*variants != 0 && *variants != wanted) {
+        variants++;
+    }
+    return *variants != 0;
+}
+
+/* The number of reads of a file under /proc changes from run to run: a fault that
+ * was meant for another kind of point is left out. */
+static int wanted_variant(size_t event, uint64_t site, const int *variants)
 {
     if (sticky_site != 0 && site == sticky_site) {
         return -EINTR;
     }
     for (size_t i = 0; i < plan.nr_faults; i++) {
-        if (plan.faults[i].event == event) {
+        if (plan.faults[i].event == event &&
+            has_variant(variants, plan.faults[i].variant)) {
             return plan.faults[i].variant;
         }
     }
@@ -110,7 +121,7 @@ static int note(const struct frame *frame, const char *what,
     if (nr_events == MAX_EVENTS) {
         abort();
     }
-    variant = variants[0] != 0 ? wanted_variant(nr_events, site) : 0;
+    variant = variants[0] != 0 ? wanted_variant(nr_events, site, variants) : 0;
     events[nr_events++] = (struct point_event){ .what = what,
                                                 .variants = variants,
                                                 .site = site };
