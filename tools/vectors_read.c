@@ -226,9 +226,9 @@ struct vectors *vectors_parse(const char *name, const char *text, size_t size,
     }
     if (!json_parser_load_from_data(parser, size > 0 ? text : "", (gssize)size,
                                     &json_error)) {
-        /* It quotes the file, whose line breaks would make it two lines. */
-        g_autofree char *message = g_strdelimit(
-            g_strdup(split_message(json_error->message, &line)), "\r\n\t", ' ');
+        /* It quotes the file as it is: line breaks, broken UTF-8, anything. */
+        g_autofree char *message =
+            g_strescape(split_message(json_error->message, &line), "\"");
 
         g_set_error(error, VECTORS_ERROR, VECTORS_ERROR_MALFORMED, "%s:%u: %s",
                     name, line, message);

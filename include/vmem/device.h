@@ -137,7 +137,8 @@ enum vmem_resize_stall {
     VMEM_STALL_NO_DRIVER = 1,    /**< No driver has negotiated or asked. */
     VMEM_STALL_HOST_BUSY = 2,    /**< The last answer was BUSY; busy_reason,
                                        busy_errno and busy_by say why. */
-    VMEM_STALL_GUEST_SILENT = 3, /**< No request since the size was asked. */
+    VMEM_STALL_GUEST_SILENT = 3, /**< No request since the size was asked,
+                                       or the guest last kicked. */
     VMEM_STALL_GUEST_REFUSED = 4 /**< The guest asked, and then no more: it
                                        has no room, or cannot free memory. */
 };

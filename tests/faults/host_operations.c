@@ -232,21 +232,14 @@ static void clean_region(struct scene *it)
 /* Bytes, by the kernel's word and without the library. */
 static uint64_t resident(const struct vmem_backing_info *info)
 {
-    const bool is_shared = (info->flags & VMEM_BACKING_SHARED) != 0;
-    int64_t bytes = 0;
-
-    if (info->kind == VMEM_BACKING_HUGETLB_MEMFD) {
-        bytes = host_file_blocks(info->fd); /* all of it looks like data */
-    } else if (info->fd >= 0) {
-        bytes = host_file_data(info->fd, info->fd_offset,
-                               info->fd_offset + info->size);
+    if (info->fd < 0) {
+        return (uint64_t)host_mincore(info->hva, info->size);
     }
-    if (!is_shared) {
-        bytes += host_pagemap(info->hva, info->size);
-    } else if (info->fd < 0) {
-        bytes = host_mincore(info->hva, info->size);
-    }
-    return (uint64_t)bytes;
+    /* All of a file of huge pages looks like data. */
+    return (uint64_t)(info->kind == VMEM_BACKING_HUGETLB_MEMFD
+                          ? host_file_blocks(info->fd)
+                          : host_file_data(info->fd, info->fd_offset,
+                                           info->fd_offset + info->size));
 }
 
 void host_check_memory(struct scene *it)

@@ -166,7 +166,8 @@ static int sys_mmap(void *wanted, uint64_t size, int protection, int flags,
         return variant;
     }
     if (pretends_huge) {
-        flags &= ~(MAP_HUGETLB | (0x3f << MAP_HUGE_SHIFT));
+        flags = (int)((unsigned int)flags &
+                      ~(MAP_HUGETLB | (0x3fu << MAP_HUGE_SHIFT)));
     }
     if (wanted == NULL && protection == PROT_NONE &&
         (flags & MAP_HUGETLB) == 0) {
@@ -337,6 +338,9 @@ static int sys_pagemap_scan(int fd, struct pm_scan_arg *scan)
     static const int variants[] = { -ENOTTY, -EINTR, POINT_STICKY_EINTR, 0 };
     const int variant = point("pagemap_scan", variants);
 
+    /* Valgrind does not know that the kernel writes there. */
+    memset((void *)(uintptr_t)scan->vec, 0,
+           scan->vec_len * sizeof(struct page_region));
     return variant != 0 ? variant : vmemi_sys_linux.pagemap_scan(fd, scan);
 }
 

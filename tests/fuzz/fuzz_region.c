@@ -3,169 +3,7 @@
  * different block sizes, windows, chunks, vetoes, failing memory, freezing. */
 #include <errno.h>
 
-#include "region_world.h"
-
-/* A change, and what it should do to the listeners. */
-struct change {
-    bool units[MAX_UNITS]; /* that become populated, or discarded */
-    int vetoer;            /* index in order, or -1 */
-    unsigned told;         /* unit up to which the vetoer was told */
-};
-
-static uint64_t granularity_units(const struct region_world *world,
-                                  const struct recorder *listener)
-{
-    return listener->granularity >> world->unit_shift;
-}
-
-static size_t nr_calls(const struct region_world *world,
-                       const struct recorder *listener, const bool *units,
-                       uint64_t end, bool in_chunks)
-{
-    uint64_t first = listener->window.offset >> world->unit_shift;
-    uint64_t window_end = first + (listener->window.size >> world->unit_shift);
-    uint64_t chunk = in_chunks ? granularity_units(world, listener) : 0;
-
-    return model_count_calls(units, first, end < window_end ? end : window_end,
-                             chunk);
-}
-
-static bool is_exact(const struct recorder *listener)
-{
-    return (listener->flags & VMEM_LISTENER_EXACT) != 0;
-}
-
-/* Where the call starts that a listener refuses; nr_units: it refuses none. */
-static unsigned find_veto(const struct region_world *world,
-                          const struct recorder *listener, const bool *units)
-{
-    for (unsigned end = 0; end <= world->nr_units; end++) {
-        if (nr_calls(world, listener, units, end, true) > listener->veto_at) {
-            return end - 1;
-        }
-    }
-    return world->nr_units;
-}
-
-static void find_vetoer(const struct region_world *world, struct change *change)
-{
-    change->vetoer = -1;
-    for (unsigned i = 0; i < world->nr_listeners; i++) {
-        const struct recorder *listener = &world->listeners[world->order[i]];
-
-        change->told = find_veto(world, listener, change->units);
-        if (change->told < world->nr_units) {
-            change->vetoer = (int)i;
-            return;
-        }
-    }
-}
-
-/* Units of a source that would be seen to change; all of them if range is
- * NULL. populated: they become populated. */
-static void find_changed(const struct region_world *world, unsigned source,
-                         const struct vmem_range *range, bool populated,
-                         struct change *change)
-{
-    const struct vmem_range all = region_world_all(world);
-    const struct model *model = world->model;
-
-    range = range != NULL ? range : &all;
-    for (unsigned unit = 0; unit < world->nr_units; unit++) {
-        uint64_t pos = (uint64_t)unit << world->unit_shift;
-        bool changes = pos >= range->offset &&
-                       pos - range->offset < range->size &&
-                       model->sources[source].has[unit] != populated;
-
-        for (unsigned i = 0; i < NR_SOURCES && changes; i++) {
-            changes = i == source || !model->sources[i].used ||
-                      model->sources[i].has[unit];
-        }
-        change->units[unit] = changes;
-    }
-}
-
-static void check_quiet(const struct region_world *world)
-{
-    for (unsigned i = 0; i < NR_LISTENERS; i++) {
-        const struct recorder *listener = &world->listeners[i];
-
-        fuzz_check(listener->nr_populates == 0 && listener->nr_discards == 0,
-                   "%s was called", listener->name);
-    }
-}
-
-/* Who was called, how often and in which order, for a change that succeeded or
- * was vetoed. */
-static void check_populate_calls(const struct region_world *world,
-                                 const struct change *change)
-{
-    uint64_t last = 0;
-
-    for (unsigned i = 0; i < world->nr_listeners; i++) {
-        const struct recorder *listener = &world->listeners[world->order[i]];
-        size_t populates =
-            nr_calls(world, listener, change->units, world->nr_units, true);
-        size_t discards = 0;
-        uint64_t end = world->nr_units;
-
-        if (change->vetoer >= 0 && (int)i > change->vetoer) {
-            populates = 0;
-        } else if ((int)i == change->vetoer) {
-            populates = listener->veto_at + 1;
-            end = change->told;
-        }
-        if (change->vetoer >= (int)i) {
-            discards = nr_calls(world, listener, change->units, end,
-                                is_exact(listener));
-        }
-        fuzz_check(listener->nr_populates == populates,
-                   "%s: %llu populates, not %zu", listener->name,
-                   (unsigned long long)listener->nr_populates, populates);
-        fuzz_check(listener->nr_discards == discards,
-                   "%s: %llu discards, not %zu", listener->name,
-                   (unsigned long long)listener->nr_discards, discards);
-        fuzz_check(populates == 0 || listener->first_sequence > last,
-                   "%s: out of order", listener->name);
-        if (populates > 0 && change->vetoer < 0) {
-            last = listener->last_sequence;
-        }
-    }
-}
-
-static void check_discard_calls(const struct region_world *world,
-                                const struct change *change)
-{
-    uint64_t last = 0;
-
-    for (unsigned i = world->nr_listeners; i-- > 0;) {
-        const struct recorder *listener = &world->listeners[world->order[i]];
-        size_t discards = nr_calls(world, listener, change->units,
-                                   world->nr_units, is_exact(listener));
-
-        fuzz_check(listener->nr_populates == 0, "%s: populate", listener->name);
-        fuzz_check(listener->nr_discards == discards,
-                   "%s: %llu discards, not %zu", listener->name,
-                   (unsigned long long)listener->nr_discards, discards);
-        fuzz_check(discards == 0 || listener->first_sequence > last,
-                   "%s: out of order", listener->name);
-        last = discards > 0 ? listener->last_sequence : last;
-    }
-}
-
-/* A veto came back as it was. */
-static void check_veto(const struct region_world *world,
-                       const struct change *change, int ret,
-                       const struct vmem_error *err)
-{
-    const struct recorder *listener =
-        &world->listeners[world->order[change->vetoer]];
-
-    fuzz_check(ret == (listener->veto_code < 0 ? listener->veto_code : -EINVAL),
-               "ret %d, vetoed with %d", ret, listener->veto_code);
-    fuzz_check(err->reason == VMEM_REASON_LISTENER_VETO, "reason %u",
-               err->reason);
-}
+#include "region_change.h"
 
 /* Ranges in units, now and then with an end that is none. */
 static struct vmem_range take_range(struct region_world *world,
@@ -267,7 +105,7 @@ static void check_clean_failed(const struct region_world *world,
                    (memory->no_zero ||
                     before->zeros.nr_failed < memory->zeros.nr_failed),
                "nothing has failed");
-    check_quiet(world);
+    region_change_check_quiet(world);
 }
 
 static void populate(struct region_world *world, unsigned source,
@@ -276,22 +114,23 @@ static void populate(struct region_world *world, unsigned source,
     const struct fake_backing memory = world->memory;
     struct vmem_error err = VMEM_ERROR_INIT;
     bool was_wanted[MAX_UNITS] = { false };
-    struct change change;
+    struct region_change change;
     bool was_retained;
     int expected;
     int ret;
 
     expected = check_source_change(world, source, range);
     was_retained = expected == 0 && any_retained(world, range);
-    find_changed(world, source, expected == 0 ? range : NULL, true, &change);
-    find_vetoer(world, &change);
+    region_change_find(world, source, expected == 0 ? range : NULL, true,
+                       &change);
+    region_change_find_vetoer(world, &change);
     for (unsigned unit = 0; unit < world->nr_units; unit++) {
         was_wanted[unit] = model_is_wanted(world->model, unit);
     }
     ret = vmem_source_populate(world->sources[source], range, &err);
     if (expected != 0) {
         fuzz_check(ret == expected, "ret %d, not %d", ret, expected);
-        check_quiet(world);
+        region_change_check_quiet(world);
         return;
     }
     if (ret < 0 && err.reason == VMEM_REASON_DISCARD_FAILED) {
@@ -302,36 +141,36 @@ static void populate(struct region_world *world, unsigned source,
         fuzz_check(memory.populates.nr_failed <
                        world->memory.populates.nr_failed,
                    "nothing has failed");
-        check_quiet(world);
+        region_change_check_quiet(world);
         return;
     }
     if (change.vetoer >= 0) {
-        check_veto(world, &change, ret, &err);
+        region_change_check_veto(world, &change, ret, &err);
     } else {
         fuzz_check(ret == 0, "ret %d: %s", ret, err.message);
         set_model(world, source, range, true);
         check_present(world, range, was_wanted);
     }
-    check_populate_calls(world, &change);
+    region_change_check_populate(world, &change);
 }
 
 static void discard(struct region_world *world, unsigned source,
                     const struct vmem_range *range)
 {
-    struct change change;
+    struct region_change change;
     int expected;
     int ret;
 
     expected = check_source_change(world, source, range);
-    find_changed(world, source, range, false, &change);
+    region_change_find(world, source, range, false, &change);
     ret = vmem_source_discard(world->sources[source], range, NULL);
     fuzz_check(ret == expected, "ret %d, not %d", ret, expected);
     if (ret < 0) {
-        check_quiet(world);
+        region_change_check_quiet(world);
         return;
     }
     set_model(world, source, range, false);
-    check_discard_calls(world, &change);
+    region_change_check_discard(world, &change);
 }
 
 static void add_source(struct region_world *world, unsigned i,
@@ -346,7 +185,7 @@ static void add_source(struct region_world *world, unsigned i,
     };
     const uint64_t size = (uint64_t)world->nr_units << world->unit_shift;
     struct vmem_source *source = NULL;
-    struct change change = { .vetoer = -1 };
+    struct region_change change = { .vetoer = -1 };
     int expected = 0;
     int ret;
 
@@ -374,7 +213,7 @@ static void add_source(struct region_world *world, unsigned i,
     fuzz_check(ret == expected, "ret %d, not %d", ret, expected);
     if (ret < 0) {
         fuzz_check(source == NULL, "touched on failure");
-        check_quiet(world);
+        region_change_check_quiet(world);
         return;
     }
     world->sources[i] = source;
@@ -386,7 +225,7 @@ static void add_source(struct region_world *world, unsigned i,
                      (flags & VMEM_SOURCE_DISCARDS) != 0,
                      (flags & VMEM_SOURCE_POPULATED) != 0);
     region_world_update(world);
-    check_discard_calls(world, &change);
+    region_change_check_discard(world, &change);
 }
 
 static void remove_source(struct region_world *world, unsigned i)
@@ -395,20 +234,20 @@ static void remove_source(struct region_world *world, unsigned i)
     const struct vmem_range all = region_world_all(world);
     struct vmem_error err = VMEM_ERROR_INIT;
     bool was_retained = any_retained(world, &all);
-    struct change change;
+    struct region_change change;
     int ret;
 
     if (world->sources[i] == NULL) {
         fuzz_check(vmem_source_remove(NULL, NULL) == 0, "NULL");
         return;
     }
-    find_changed(world, i, NULL, true, &change);
-    find_vetoer(world, &change);
+    region_change_find(world, i, NULL, true, &change);
+    region_change_find_vetoer(world, &change);
     ret = vmem_source_remove(world->sources[i], &err);
     if (world->nr_frozen > 0) {
         fuzz_check(ret == -EBUSY && err.reason == VMEM_REASON_FROZEN, "ret %d",
                    ret);
-        check_quiet(world);
+        region_change_check_quiet(world);
         return;
     }
     if (ret < 0 && err.reason == VMEM_REASON_DISCARD_FAILED) {
@@ -416,14 +255,14 @@ static void remove_source(struct region_world *world, unsigned i)
         return;
     }
     if (change.vetoer >= 0) {
-        check_veto(world, &change, ret, &err);
+        region_change_check_veto(world, &change, ret, &err);
     } else {
         fuzz_check(ret == 0, "ret %d: %s", ret, err.message);
         world->sources[i] = NULL;
         model_source_remove(world->model, i);
         region_world_update(world);
     }
-    check_populate_calls(world, &change);
+    region_change_check_populate(world, &change);
 }
 
 /* The most that fit, all populated, which nobody notices. */
@@ -459,7 +298,7 @@ static void fill_sources(struct region_world *world)
     while (nr_more-- > 0) {
         fuzz_check(vmem_source_remove(more[nr_more], NULL) == 0, "remove");
     }
-    check_quiet(world);
+    region_change_check_quiet(world);
 }
 
 static int check_listener(const struct region_world *world,
@@ -496,7 +335,7 @@ static void add_listener(struct region_world *world, struct fuzz_input *input,
 {
     struct recorder *listener = &world->listeners[i];
     struct vmem_error err = VMEM_ERROR_INIT;
-    struct change change;
+    struct region_change change;
     uint8_t options = fuzz_u8(input);
     int expected;
     int ret;
@@ -526,11 +365,13 @@ static void add_listener(struct region_world *world, struct fuzz_input *input,
         fuzz_check(ret == expected, "ret %d, not %d", ret, expected);
         fuzz_check(listener->nr_destroys == 1, "destroys");
         listener->window = (struct vmem_range){ 0, 0 };
-        check_quiet(world);
+        region_change_check_quiet(world);
         return;
     }
-    change.vetoer =
-        find_veto(world, listener, world->populated) < world->nr_units ? 0 : -1;
+    change.vetoer = region_change_find_veto(world, listener, world->populated) <
+                            world->nr_units
+                        ? 0
+                        : -1;
     if (change.vetoer >= 0) {
         fuzz_check(
             ret == (listener->veto_code < 0 ? listener->veto_code : -EINVAL),
@@ -541,9 +382,9 @@ static void add_listener(struct region_world *world, struct fuzz_input *input,
         return;
     }
     fuzz_check(ret == 0, "ret %d: %s", ret, err.message);
-    fuzz_check(listener->nr_populates == nr_calls(world, listener,
-                                                  world->populated,
-                                                  world->nr_units, true),
+    fuzz_check(listener->nr_populates ==
+                   region_change_nr_calls(world, listener, world->populated,
+                                          world->nr_units, true),
                "populates");
     world->order[world->nr_listeners++] = i;
     if (world->has_memory) {
@@ -562,8 +403,9 @@ static void remove_listener(struct region_world *world, unsigned i)
     fuzz_check(recorder_remove(listener, NULL) == 0, "remove");
     fuzz_check(listener->nr_destroys == 1, "destroys");
     fuzz_check(listener->nr_discards ==
-                   nr_calls(world, listener, world->populated, world->nr_units,
-                            is_exact(listener)),
+                   region_change_nr_calls(world, listener, world->populated,
+                                          world->nr_units,
+                                          region_change_is_exact(listener)),
                "discards");
     while (world->order[at] != i) {
         at++;
@@ -591,7 +433,7 @@ static void toggle_freeze(struct region_world *world, unsigned i, bool wrong)
     fuzz_check(ret == 0, "ret %d", ret);
     world->frozen_by[i] = !thaw;
     world->nr_frozen = thaw ? world->nr_frozen - 1 : world->nr_frozen + 1;
-    check_quiet(world);
+    region_change_check_quiet(world);
 }
 
 static int count_call(const struct vmem_range *range, void *opaque)
@@ -727,7 +569,7 @@ static void retry(struct region_world *world)
                        any_retained(world, &err.range),
                    "range");
     }
-    check_quiet(world);
+    region_change_check_quiet(world);
 }
 
 /* The guest writes, or reads, where it may. */
@@ -830,7 +672,7 @@ static void misuse(struct region_world *world, const struct vmem_range *range)
         "no owner");
     fuzz_check(vmem_source_add(NULL, NULL, NULL, &err) == -EINVAL, "NULL");
     fuzz_check(vmem_listener_remove(NULL, &err) == 0, "NULL");
-    check_quiet(world);
+    region_change_check_quiet(world);
 }
 
 static void free_all(struct vmem_vm *vm, struct vmem_backing *backing,

@@ -75,6 +75,7 @@ struct totals {
 struct world {
     uint64_t seed;
     uint64_t random;
+    uint64_t gpa;
     uint64_t region_size;
     uint64_t block_size;
     struct vmem_guest_config shape;
@@ -305,6 +306,7 @@ static void draw_shape(struct world *w)
     }
     most = w->block_size < MIB ? 2 * GIB : 12 * GIB;
     w->region_size = (1 + below(w, most / w->block_size)) * w->block_size;
+    w->gpa = 4 * GIB + below(w, 3) * w->block_size;
     w->totals->nr_kinds[shape->kind]++;
 }
 
@@ -328,7 +330,7 @@ static void make_device(struct world *w)
     const struct vmem_device_config config = {
         .struct_size = sizeof(config),
         .name = "vmem0",
-        .gpa = 4 * GIB + below(w, 3) * w->block_size,
+        .gpa = w->gpa,
         .block_size = w->block_size,
         .usable_policy = is_windows(w) || chance(w, 300) ? VMEM_USABLE_ALL
                                                          : VMEM_USABLE_DEFAULT,
@@ -587,6 +589,20 @@ static void step(struct world *w)
     }
 }
 
+/* What the guest's memory blocks, which lie at multiples of their size, can
+ * cover of the region. The usable region is no excuse: it must leave room. */
+static uint64_t capacity(const struct world *w, uint64_t granularity)
+{
+    const uint64_t unit = MAX(w->shape.memory_block_size, granularity);
+    const uint64_t skipped = (unit - w->gpa % unit) % unit;
+
+    if (is_windows(w)) {
+        return w->region_size;
+    }
+    return w->region_size < skipped ? 0
+                                    : (w->region_size - skipped) / unit * unit;
+}
+
 static uint64_t distance(struct world *w)
 {
     struct vmem_guest_stats stats = { .struct_size = sizeof(stats) };
@@ -596,7 +612,7 @@ static uint64_t distance(struct world *w)
 
     (void)vmem_guest_get_stats(w->guest, &stats);
     (void)vmem_device_get_info(w->device, &info);
-    target = MIN(info.requested_size, stats.capacity);
+    target = MIN(info.requested_size, capacity(w, stats.granularity));
     off = info.plugged_size > target ? info.plugged_size - target
                                      : target - info.plugged_size;
     return off < stats.granularity ? 0 : off;
