@@ -26,7 +26,7 @@ LEFT_OUT = {"test_kernel_pins", "test_backing_real", "test_backing",
             "test_vectors_read"}
 # Enough to notice a fault; the full run has its own test.
 FEWER_SEEDS = ["100", "400"]
-TIMEOUT = 120
+TIMEOUT = 40
 
 
 class Mutant:

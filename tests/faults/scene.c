@@ -87,7 +87,7 @@ static void memory_set(struct memory *memory, const struct vmem_range *range,
     }
 }
 
-/* What fails has happened in part. */
+/* What fails has happened in half; of a single unit, not at all. */
 static int memory_discard(const struct vmem_range *range, void *opaque)
 {
     static const int variants[] = { -EIO, POINT_POSITIVE, 0 };
@@ -95,7 +95,8 @@ static int memory_discard(const struct vmem_range *range, void *opaque)
                             ? -EIO
                             : point("backing discard", variants);
 
-    memory_set(opaque, range, variant != 0 ? 1 : UINT64_MAX, ABSENT);
+    memory_set(opaque, range,
+               variant != 0 ? range->size / UNIT / 2 : UINT64_MAX, ABSENT);
     return variant;
 }
 
@@ -113,7 +114,8 @@ static int memory_zero(const struct vmem_range *range, void *opaque)
     static const int variants[] = { -EIO, POINT_POSITIVE, 0 };
     const int variant = point("backing zero", variants);
 
-    memory_set(opaque, range, variant != 0 ? 1 : UINT64_MAX, CLEAN);
+    memory_set(opaque, range,
+               variant != 0 ? range->size / UNIT / 2 : UINT64_MAX, CLEAN);
     return variant;
 }
 
