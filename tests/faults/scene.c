@@ -564,16 +564,20 @@ char *scene_describe_all(struct scene *scene)
         const struct vmem_source *device =
             scene->device != NULL ? scene->device->source : NULL;
         const bool wanted = wants(scene->a, i) && wants(scene->b, i);
+        const uint8_t content = scene->device_memory.content[i];
 
         /* What is wanted is somebody's: only whether it is dirty counts. */
-        g_string_append_printf(
-            text, "\n%u: %d%s%s %d%s", i,
-            wanted ? scene->memory.content[i] == DIRTY
-                   : scene->memory.content[i],
-            retains(scene->a, i) ? " a" : "", retains(scene->b, i) ? " b" : "",
-            wants(device, i) ? scene->device_memory.content[i] == DIRTY
-                             : scene->device_memory.content[i],
-            retains(device, i) ? " d" : "");
+        g_string_append_printf(text, "\n%u: %d%s%s", i,
+                               wanted ? scene->memory.content[i] == DIRTY
+                                      : scene->memory.content[i],
+                               retains(scene->a, i) ? " a" : "",
+                               retains(scene->b, i) ? " b" : "");
+        /* A device that goes leaves memory as it is, if that cannot go. */
+        if (device != NULL) {
+            g_string_append_printf(
+                text, " %d%s", wants(device, i) ? content == DIRTY : content,
+                retains(device, i) ? " d" : "");
+        }
     }
     return g_string_free(text, FALSE);
 }
