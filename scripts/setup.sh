@@ -56,6 +56,7 @@ if [ "$profile" = all ]; then
         "clang|clang|is the second compiler"
         "file:/usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer*|libclang-rt-14-dev|has clang's sanitizers"
         "shellcheck|shellcheck|checks the scripts"
+        "valgrind|valgrind|counts instructions, and looks for leaks"
         "spin|spin|searches the model of the region"
         "abidiff|abigail-tools|compares the interface with the first release's"
         "strace|strace|shows the library's system calls"

@@ -371,6 +371,10 @@ static void measure(const struct kind *kind)
     bench.params = g_strdup_printf("backing=%s size=%s", kind->name,
                                    bench_size(memory.size));
     if (why_not != NULL) {
+        bench.row = "discard";
+        bench_leave_out(&bench, "%s", why_not);
+        bench.name = "populate.threads";
+        bench.row = "populate-threads";
         bench_leave_out(&bench, "%s", why_not);
         memory_destroy(&memory);
         return;
