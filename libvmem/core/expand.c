@@ -127,10 +127,8 @@ int vmem_region_expand_bitmap(struct vmem_region *region,
         /* Another region is held: the walk takes each run as it is. */
         return expand_runs(region, &window, shift, words);
     }
-    vmemi_mutex_lock(&region->change);
-    vmemi_frame_enter(&frame, region->vm, region, VMEMI_FRAME_CHANGE);
+    vmemi_region_hold(region, &frame);
     ret = expand_locked(region, &window, shift, words);
-    vmemi_frame_leave(&frame);
-    vmemi_mutex_unlock(&region->change);
+    vmemi_region_let_go(region, &frame);
     return ret;
 }

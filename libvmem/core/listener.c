@@ -155,6 +155,17 @@ void vmemi_listeners_discard(const struct vmemi_terms *terms,
     discard_backwards(change->region->listeners.tail, terms, range);
 }
 
+void vmemi_listeners_list(const struct vmem_region *region,
+                          struct vmemi_name_list *names)
+{
+    for (const GList *link = region->listeners.head; link != NULL;
+         link = link->next) {
+        const struct vmem_listener *listener = link->data;
+
+        vmemi_name_list_add(names, listener->name.text);
+    }
+}
+
 const struct vmem_listener *
 vmemi_listeners_find_coarser(const struct vmem_region *region,
                              uint64_t granularity)

@@ -30,6 +30,10 @@ void vmemi_listeners_discard(const struct vmemi_terms *terms,
                              const struct vmem_range *range,
                              struct vmemi_change *change);
 
+/* Adds the names of the listeners. Either lock. */
+void vmemi_listeners_list(const struct vmem_region *region,
+                          struct vmemi_name_list *names);
+
 /* The first listener with chunks larger than granularity, or NULL. */
 const struct vmem_listener *
 vmemi_listeners_find_coarser(const struct vmem_region *region,

@@ -144,11 +144,7 @@ static void list_children(const struct vmem_region *region,
         vmemi_name_list_add(names,
                             ((struct vmem_source *)link->data)->name.text);
     }
-    for (GList *link = region->listeners.head; link != NULL;
-         link = link->next) {
-        vmemi_name_list_add(names,
-                            ((struct vmem_listener *)link->data)->name.text);
-    }
+    vmemi_listeners_list(region, names);
     vmemi_freezers_list(region, names);
 }
 
@@ -347,11 +343,9 @@ int vmem_region_with_populated(struct vmem_region *region,
     if (ret < 0) {
         return ret;
     }
-    vmemi_mutex_lock(&region->change);
-    vmemi_frame_enter(&frame, region->vm, region, VMEMI_FRAME_CHANGE);
+    vmemi_region_hold(region, &frame);
     ret = call_if_populated(region, range, fn, opaque, err);
-    vmemi_frame_leave(&frame);
-    vmemi_mutex_unlock(&region->change);
+    vmemi_region_let_go(region, &frame);
     return ret;
 }
 

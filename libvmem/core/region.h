@@ -49,6 +49,22 @@ struct vmemi_change {
     struct vmemi_log_queue log;
 };
 
+/* Takes and drops the change lock, with the frame that callbacks are recognised
+ * by. For what changes nothing; a change has more, see vmemi_change_lock(). */
+static inline void vmemi_region_hold(struct vmem_region *region,
+                                     struct vmemi_frame *frame)
+{
+    vmemi_mutex_lock(&region->change);
+    vmemi_frame_enter(frame, region->vm, region, VMEMI_FRAME_CHANGE);
+}
+
+static inline void vmemi_region_let_go(struct vmem_region *region,
+                                       struct vmemi_frame *frame)
+{
+    vmemi_frame_leave(frame);
+    vmemi_mutex_unlock(&region->change);
+}
+
 /* Takes the change lock, of which vmemi_vm_check_unlocked() said that it may. */
 static inline void vmemi_change_lock(struct vmemi_change *change,
                                      struct vmem_region *region)
@@ -58,8 +74,7 @@ static inline void vmemi_change_lock(struct vmemi_change *change,
     change->cause.code = 0;
     change->cause.reason = VMEM_REASON_NONE;
     change->cause.by = "";
-    vmemi_mutex_lock(&region->change);
-    vmemi_frame_enter(&change->frame, region->vm, region, VMEMI_FRAME_CHANGE);
+    vmemi_region_hold(region, &change->frame);
 }
 
 /* Both; -EDEADLK from a callback, and then nothing is held. */
@@ -71,8 +86,7 @@ static inline void vmemi_change_end(struct vmemi_change *change)
 {
     struct vmem_region *region = change->region;
 
-    vmemi_frame_leave(&change->frame);
-    vmemi_mutex_unlock(&region->change);
+    vmemi_region_let_go(region, &change->frame);
     if (change->log.nr_records > 0) {
         vmemi_log_send(&region->vm->log, &change->log);
     }

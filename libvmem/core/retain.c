@@ -166,7 +166,7 @@ int vmemi_retain_clean(struct vmem_source *source,
     struct vmem_range run;
     int ret;
 
-    if (vmem_bitmap_get_nr_set(source->retained) == 0 ||
+    if (!vmemi_retain_has_any(source) ||
         vmemi_retain_retry(source, range, change, &left) == 0) {
         return 0;
     }
@@ -195,7 +195,7 @@ void vmemi_retain_hand_over(struct vmem_source *source,
     struct vmemi_terms terms;
     struct vmem_range run;
 
-    if (vmem_bitmap_get_nr_set(source->retained) == 0) {
+    if (!vmemi_retain_has_any(source)) {
         return;
     }
     retained_terms(source, &terms);
@@ -235,8 +235,7 @@ uint64_t vmemi_region_retained_size(const struct vmem_region *region)
          link = link->next) {
         const struct vmem_source *source = link->data;
 
-        if (source->retained != NULL &&
-            vmem_bitmap_get_nr_set(source->retained) > 0) {
+        if (vmemi_retain_has_any(source)) {
             of_one = vmem_bitmap_get_nr_set(source->retained)
                      << source->block_shift;
             vmemi_terms_add(&terms, source->retained, source->block_shift,

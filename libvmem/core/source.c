@@ -253,11 +253,7 @@ static int check_leaves(const struct vmem_source *source, bool alone,
     struct vmemi_name_list names = { 0 };
 
     if (alone && region->listeners.length > 0) {
-        for (GList *link = region->listeners.head; link != NULL;
-             link = link->next) {
-            vmemi_name_list_add(
-                &names, ((struct vmem_listener *)link->data)->name.text);
-        }
+        vmemi_listeners_list(region, &names);
         vmemi_name_list_finish(&names);
         return vmemi_fail(err, -EBUSY, VMEM_REASON_IN_USE, NULL,
                           "\"%s\": region \"%s\" still has listeners %s",

@@ -279,11 +279,9 @@ static int for_each(struct vmem_region *region, bool populated,
     if (vmemi_frame_is_inside(NULL, VMEMI_FRAME_LOCKED)) {
         return walk_advisory(region, populated, &window, fn, opaque);
     }
-    vmemi_mutex_lock(&region->change);
-    vmemi_frame_enter(&frame, region->vm, region, VMEMI_FRAME_CHANGE);
+    vmemi_region_hold(region, &frame);
     ret = walk_locked(region, populated, &window, fn, opaque);
-    vmemi_frame_leave(&frame);
-    vmemi_mutex_unlock(&region->change);
+    vmemi_region_let_go(region, &frame);
     return ret;
 }
 

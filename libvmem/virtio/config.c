@@ -60,12 +60,12 @@ int vmem_device_write_config(struct vmem_device *device, size_t offset,
 
 uint32_t vmem_device_get_config_generation(const struct vmem_device *device)
 {
-    uint64_t generation;
+    uint32_t generation;
 
     vmemi_mutex_lock(&device->region->state);
-    generation = device->nr_publications + device->source->nr_commits;
+    generation = vmemi_device_generation(device);
     vmemi_mutex_unlock(&device->region->state);
-    return (uint32_t)generation;
+    return generation;
 }
 
 uint64_t vmem_device_get_features(const struct vmem_device *device)

@@ -411,13 +411,11 @@ static int reset_system(struct vmem_device *device, struct vmemi_change *change,
     /* Also with nothing plugged: this is when retained memory is retried. */
     vmemi_source_unplug(device->source, &all, change);
     vmemi_device_shrink_usable(device);
-    if (plugged == 0) {
-        vmemi_device_forget_busy(device);
-        return 0;
+    if (plugged > 0) {
+        vmemi_device_track_progress(device);
+        vmemi_add_locked(&device->unplugged_bytes, plugged);
+        *news |= VMEMI_NEWS_SIZE;
     }
-    vmemi_device_track_progress(device);
-    vmemi_add_locked(&device->unplugged_bytes, plugged);
-    *news |= VMEMI_NEWS_SIZE;
     return 0;
 }
 
@@ -482,8 +480,7 @@ int vmem_device_get_info(struct vmem_device *device,
     info.plugged_size = vmemi_device_plugged(device);
     info.retained_size = vmem_bitmap_get_nr_set(source->retained)
                          << source->block_shift;
-    info.config_generation =
-        (uint32_t)(device->nr_publications + source->nr_commits);
+    info.config_generation = vmemi_device_generation(device);
     vmemi_mutex_unlock(&device->region->state);
     info.driver_features = atomic_load(&device->driver_features);
     info.has_driver = atomic_load(&device->has_driver);

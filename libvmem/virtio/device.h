@@ -135,6 +135,12 @@ void vmemi_device_forget_busy(struct vmem_device *device);
 void vmemi_device_frozen(struct vmemi_source_driver *driver, uint64_t sequence);
 void vmemi_device_thawed(struct vmemi_source_driver *driver, uint64_t sequence);
 
+/* Changes with every change of what config space shows. State lock. */
+static inline uint32_t vmemi_device_generation(const struct vmem_device *device)
+{
+    return (uint32_t)(device->nr_publications + device->source->nr_commits);
+}
+
 /* Bytes plugged. Either lock of the region. */
 static inline uint64_t vmemi_device_plugged(const struct vmem_device *device)
 {

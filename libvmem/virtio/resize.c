@@ -188,10 +188,7 @@ void vmemi_device_track_busy(struct vmem_device *device,
     vmemi_mutex_lock(&device->region->state);
     atomic_store(&tracker->busy_reason, cause->reason);
     tracker->busy_errno = cause->code;
-    tracker->busy_by = (struct vmemi_name){ { 0 } };
-    for (size_t i = 0; i < VMEM_NAME_MAX && cause->by[i] != '\0'; i++) {
-        tracker->busy_by.text[i] = cause->by[i];
-    }
+    g_strlcpy(tracker->busy_by.text, cause->by, sizeof(tracker->busy_by.text));
     vmemi_mutex_unlock(&device->region->state);
 }
 
@@ -255,9 +252,8 @@ void vmemi_device_judge(const struct vmem_device *device, uint64_t now_ns,
     if (status->reason == VMEM_STALL_HOST_BUSY) {
         status->busy_reason = atomic_load(&tracker->busy_reason);
         status->busy_errno = tracker->busy_errno;
-        for (size_t i = 0; i < sizeof(status->busy_by); i++) {
-            status->busy_by[i] = tracker->busy_by.text[i];
-        }
+        g_strlcpy(status->busy_by, tracker->busy_by.text,
+                  sizeof(status->busy_by));
     }
 }
 
