@@ -8,16 +8,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-const char backing_option_help[] =
-    "Backings:\n"
-    "  memfd        a memory file, shared (the default)\n"
-    "  anon         anonymous memory, private\n"
-    "  anon-shared  anonymous memory, shared\n"
-    "  hugetlb      a memory file of huge pages; needs a pool of them\n"
-    "  file:PATH    a file, made and removed again, or empty and emptied "
-    "again\n"
-    "\n";
-
 bool backing_option_parse(const char *text, struct rig_options *options)
 {
     static const struct {

@@ -7,10 +7,7 @@
 #include "report.h"
 #include "rig.h"
 
-/* What --backing means. */
-
-/* The lines of --help about it. */
-extern const char backing_option_help[];
+/* What --backing means; help/commands.py tells users. */
 
 /* "memfd", "anon", "file:PATH", ... false, with nothing said, if text is none of
  * them. The path points into text. */

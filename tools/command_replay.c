@@ -8,19 +8,6 @@
 #include "replay.h"
 #include "units.h"
 
-static const char summary[] =
-    "Replays recorded virtio-mem requests on real memory and compares every\n"
-    "answer with the recorded one, what is resident with what is plugged, and\n"
-    "what the listeners are told with what happens.";
-
-static const char description[] =
-    "Columns: plugged is what the guest has; resident is measured by asking "
-    "the\n"
-    "kernel; retained is unplugged but could not be given back; peak is the\n"
-    "highest resident so far; syscalls are those of discards and populates.\n"
-    "In JSON all sizes are in bytes.\n"
-    "\n";
-
 /* All of them, before anything runs. */
 static GPtrArray *read_traces(char **paths, int nr_paths, struct report *report)
 {
@@ -160,31 +147,14 @@ int command_replay(int argc, char **argv)
     gboolean touch = FALSE;
     gboolean json = FALSE;
     gboolean verbose = FALSE;
-    const GOptionEntry entries[] = {
-        { "backing", 'b', 0, G_OPTION_ARG_STRING, &backing,
-          "What the memory is (default: memfd)", "KIND" },
-        { "touch", 't', 0, G_OPTION_ARG_NONE, &touch,
-          "Write every plugged page, so that memory is really used", NULL },
-        { "fault", 0, 0, G_OPTION_ARG_STRING, &fault,
-          "Break something on purpose, to see it noticed: skip-discard keeps "
-          "unplugged memory (implies --touch)",
-          "WHAT" },
-        { "json", 0, 0, G_OPTION_ARG_NONE, &json,
-          "Print one JSON object, for machines", NULL },
-        { "verbose", 'v', 0, G_OPTION_ARG_NONE, &verbose,
-          "Show what the library logs", NULL },
-        { NULL, 0, 0, 0, NULL, NULL, NULL },
+    const struct command_value values[] = {
+        { "backing", &backing }, { "touch", &touch },     { "fault", &fault },
+        { "json", &json },       { "verbose", &verbose },
     };
-    g_autoptr(GOptionContext) context = g_option_context_new("TRACE...");
-    g_autofree char *epilogue =
-        g_strconcat(backing_option_help, description, command_exit_codes, NULL);
     struct replay_options options = { 0 };
     struct report report;
 
-    g_option_context_set_summary(context, summary);
-    g_option_context_set_description(context, epilogue);
-    g_option_context_add_main_entries(context, entries, NULL);
-    if (!command_parse(context, &argc, &argv, "trace")) {
+    if (!command_parse(values, G_N_ELEMENTS(values), &argc, &argv, "trace")) {
         return EXIT_CODE_REFUSED;
     }
     options.backing = backing != NULL ? backing : "memfd";

@@ -7,39 +7,6 @@
 #include "sim_run.h"
 #include "units.h"
 
-static const char summary[] =
-    "Lets a simulated guest driver plug and unplug the memory of a real "
-    "device,\n"
-    "in virtual time, and reports what it asked, got and complained about.";
-
-static const char description[] =
-    "Guests:\n"
-    "  linux        Linux, in sub-block or big-block mode as its geometry "
-    "demands\n"
-    "  linux-bbm    Linux, forced into big-block mode\n"
-    "  windows      the viomem driver\n"
-    "\n"
-    "Patterns, of what a load in the guest pins:\n"
-    "  movable      nothing\n"
-    "  idle         a few blocks of the first memory block\n"
-    "  slab         6 % in runs, half of the rest released every 50 s\n"
-    "  pressure     20 % in long runs, 80 % released\n"
-    "  scatter      short runs in a third of the memory blocks, 20 % released\n"
-    "  checker      every second block, never released\n"
-    "  random       half of all, 10 % released\n"
-    "\n"
-    "Failures (--fail may be given several times):\n"
-    "  listener:K   a listener refuses the K-th time it is asked\n"
-    "  discard:K    the K-th discard of memory fails\n"
-    "  busy:T1-T2   the device is frozen in these virtual seconds\n"
-    "\n"
-    "A step of --resize takes 10 virtual seconds, or until the guest is there "
-    "or\n"
-    "has tried for 900; a request takes a millisecond. Sizes take the suffixes "
-    "K,\n"
-    "M, G and T. What --trace writes, vmemctl replay reads.\n"
-    "\n";
-
 /* The options as GLib hands them over. */
 struct texts {
     char *guest;
@@ -131,45 +98,23 @@ static enum exit_code run(const struct sim_options *options,
 
 static bool parse(int *argc, char ***argv, struct texts *texts)
 {
-    const GOptionEntry entries[] = {
-        { "guest", 'g', 0, G_OPTION_ARG_STRING, &texts->guest,
-          "Which driver (default: linux)", "GUEST" },
-        { "pattern", 'p', 0, G_OPTION_ARG_STRING, &texts->pattern,
-          "What a load pins (default: movable)", "PATTERN" },
-        { "size", 's', 0, G_OPTION_ARG_STRING, &texts->size,
-          "Size of the region (default: 64G)", "SIZE" },
-        { "block-size", 0, 0, G_OPTION_ARG_STRING, &texts->block_size,
-          "Block size of the device (default: 2M)", "SIZE" },
-        { "memory-block", 0, 0, G_OPTION_ARG_STRING, &texts->memory_block,
-          "Memory block of the guest, up to 2G (default: 128M)", "SIZE" },
-        { "resize", 'r', 0, G_OPTION_ARG_STRING, &texts->resize,
-          "Sizes that the host asks for, and reboot, kexec or reload "
-          "(default: 0,32G,8G,48G,0)",
-          "SIZE,..." },
-        { "seed", 0, 0, G_OPTION_ARG_INT64, &texts->seed,
-          "The same seed, the same guest (default: 1)", "N" },
-        { "backing", 'b', 0, G_OPTION_ARG_STRING, &texts->backing,
-          "What the memory is (default: memfd)", "KIND" },
-        { "touch", 't', 0, G_OPTION_ARG_NONE, &texts->touch,
-          "Write every plugged page, so that memory is really used", NULL },
-        { "trace", 0, 0, G_OPTION_ARG_FILENAME, &texts->trace,
-          "Write a trace of it", "FILE" },
-        { "fail", 0, 0, G_OPTION_ARG_STRING_ARRAY, &texts->fail,
-          "Let something fail", "WHAT" },
-        { "json", 0, 0, G_OPTION_ARG_NONE, &texts->json,
-          "Print one JSON object, for machines", NULL },
-        { "verbose", 'v', 0, G_OPTION_ARG_NONE, &texts->verbose,
-          "Show what the library logs", NULL },
-        { NULL, 0, 0, 0, NULL, NULL, NULL },
+    const struct command_value values[] = {
+        { "guest", &texts->guest },
+        { "pattern", &texts->pattern },
+        { "size", &texts->size },
+        { "block-size", &texts->block_size },
+        { "memory-block", &texts->memory_block },
+        { "resize", &texts->resize },
+        { "seed", &texts->seed },
+        { "fail", &texts->fail },
+        { "backing", &texts->backing },
+        { "touch", &texts->touch },
+        { "trace", &texts->trace },
+        { "json", &texts->json },
+        { "verbose", &texts->verbose },
     };
-    g_autoptr(GOptionContext) context = g_option_context_new(NULL);
-    g_autofree char *epilogue =
-        g_strconcat(backing_option_help, description, command_exit_codes, NULL);
 
-    g_option_context_set_summary(context, summary);
-    g_option_context_set_description(context, epilogue);
-    g_option_context_add_main_entries(context, entries, NULL);
-    return command_parse(context, argc, argv, NULL);
+    return command_parse(values, G_N_ELEMENTS(values), argc, argv, NULL);
 }
 
 int command_sim(int argc, char **argv)

@@ -4,11 +4,6 @@
 #include "report.h"
 #include "vectors.h"
 
-static const char summary[] =
-    "Runs conformance vectors: virtio-mem requests with the answers that the\n"
-    "specification demands, each vector on a device of its own. Prints a line\n"
-    "for each vector that fails, and how many passed and failed.";
-
 static GPtrArray *read_files(char **paths, int nr_paths, struct report *report)
 {
     GPtrArray *files =
@@ -60,20 +55,14 @@ int command_vectors(int argc, char **argv)
 {
     gboolean json = FALSE;
     gboolean verbose = FALSE;
-    const GOptionEntry entries[] = {
-        { "json", 0, 0, G_OPTION_ARG_NONE, &json,
-          "Print one JSON object, for machines", NULL },
-        { "verbose", 'v', 0, G_OPTION_ARG_NONE, &verbose,
-          "Show what the library logs", NULL },
-        { NULL, 0, 0, 0, NULL, NULL, NULL },
+    const struct command_value values[] = {
+        { "json", &json },
+        { "verbose", &verbose },
     };
-    g_autoptr(GOptionContext) context = g_option_context_new("FILE...");
     struct report report;
 
-    g_option_context_set_summary(context, summary);
-    g_option_context_set_description(context, command_exit_codes);
-    g_option_context_add_main_entries(context, entries, NULL);
-    if (!command_parse(context, &argc, &argv, "file of vectors")) {
+    if (!command_parse(values, G_N_ELEMENTS(values), &argc, &argv,
+                       "file of vectors")) {
         return EXIT_CODE_REFUSED;
     }
     report_init(&report, "vectors", json, verbose);

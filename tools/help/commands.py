@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Everything that vmemctl says about its command line, in one place.
+
+--help, the manual page vmemctl(1) and the completion of bash are made from this
+at build time (generate.py); the program has no option that is not here.
+"""
+
+from shape import Command, Option, Words
+
+SUMMARY = "Exercises libvmem, guest memory that can be given back."
+
+EXIT_CODES = [
+    ("0", "everything is as recorded or expected"),
+    ("1", "an answer differs, an end does not hold, or memory that should be "
+          "gone is resident"),
+    ("2", "wrong usage, or a malformed file"),
+    ("3", "the host cannot: no memory, no huge pages, no such file system"),
+]
+
+BACKINGS = Words("Backings", [
+    ("memfd", "a memory file, shared (the default)"),
+    ("anon", "anonymous memory, private"),
+    ("anon-shared", "anonymous memory, shared"),
+    ("hugetlb", "a memory file of huge pages; needs a pool of them"),
+    ("file:PATH", "a file, made and removed again, or empty and emptied again"),
+])
+
+GUESTS = Words("Guests", [
+    ("linux", "Linux, in sub-block or big-block mode as its geometry demands"),
+    ("linux-bbm", "Linux, forced into big-block mode"),
+    ("windows", "the viomem driver"),
+])
+
+PATTERNS = Words("Patterns, of what a load in the guest pins", [
+    ("movable", "nothing"),
+    ("idle", "a few blocks of the first memory block"),
+    ("slab", "6 % in runs, half of the rest released every 50 s"),
+    ("pressure", "20 % in long runs, 80 % released"),
+    ("scatter", "short runs in a third of the memory blocks, 20 % released"),
+    ("checker", "every second block, never released"),
+    ("random", "half of all, 10 % released"),
+])
+
+FAILURES = Words("Failures (--fail may be given several times)", [
+    ("listener:K", "a listener refuses the K-th time it is asked"),
+    ("discard:K", "the K-th discard of memory fails"),
+    ("busy:T1-T2", "the device is frozen in these virtual seconds"),
+])
+
+SIM_TIME = ("A step of --resize takes 10 virtual seconds, or until the guest is "
+            "there or has tried for 900; a request takes a millisecond. Sizes "
+            "take the suffixes K, M, G and T.")
+
+
+def words(what):
+    """What completion offers for an option that takes one of these."""
+    return [term[:term.find(":") + 1] or term for term, _ in what.rows]
+
+
+BACKING = Option("backing", "b", "string", "KIND",
+                 "What the memory is (default: memfd)", words(BACKINGS))
+TOUCH = Option("touch", "t", "flag", "",
+               "Write every plugged page, so that memory is really used")
+JSON = Option("json", "", "flag", "", "Print one JSON object, for machines")
+VERBOSE = Option("verbose", "v", "flag", "", "Show what the library logs")
+
+GUEST_OPTIONS = [
+    Option("guest", "g", "string", "GUEST", "Which driver (default: linux)",
+           words(GUESTS)),
+    Option("pattern", "p", "string", "PATTERN",
+           "What a load pins (default: movable)", words(PATTERNS)),
+    Option("size", "s", "string", "SIZE",
+           "Size of the region (default: 64G)"),
+    Option("block-size", "", "string", "SIZE",
+           "Block size of the device (default: 2M)"),
+    Option("memory-block", "", "string", "SIZE",
+           "Memory block of the guest, up to 2G (default: 128M)"),
+    Option("resize", "r", "string", "SIZE,...",
+           "Sizes that the host asks for, and reboot, kexec or reload "
+           "(default: 0,32G,8G,48G,0)"),
+    Option("seed", "", "number", "N",
+           "The same seed, the same guest (default: 1)"),
+    Option("fail", "", "strings", "WHAT", "Let something fail",
+           words(FAILURES)),
+]
+
+COMMANDS = [
+    Command(
+        "replay", "replay recorded guest requests", "TRACE...", True,
+        "Replays recorded virtio-mem requests on real memory and compares every "
+        "answer with the recorded one, what is resident with what is plugged, "
+        "and what the listeners are told with what happens.",
+        [
+            BACKING,
+            TOUCH,
+            Option("fault", "", "string", "WHAT",
+                   "Break something on purpose, to see it noticed: skip-discard "
+                   "keeps unplugged memory (implies --touch)",
+                   ["skip-discard"]),
+            JSON,
+            VERBOSE,
+        ],
+        [
+            BACKINGS,
+            "Columns: plugged is what the guest has; resident is measured by "
+            "asking the kernel; retained is unplugged but could not be given "
+            "back; peak is the highest resident so far; syscalls are those of "
+            "discards and populates. In JSON all sizes are in bytes.",
+        ],
+        [
+            ("vmemctl replay --touch guest.trace",
+             "Does what the recorded guest did, and uses the memory as it "
+             "would."),
+        ]),
+    Command(
+        "sim", "let a simulated guest use a device", "", False,
+        "Lets a simulated guest driver plug and unplug the memory of a real "
+        "device, in virtual time, and reports what it asked, got and complained "
+        "about.",
+        GUEST_OPTIONS + [
+            BACKING,
+            TOUCH,
+            Option("trace", "", "filename", "FILE", "Write a trace of it"),
+            JSON,
+            VERBOSE,
+        ],
+        [
+            BACKINGS,
+            GUESTS,
+            PATTERNS,
+            FAILURES,
+            SIM_TIME + " What --trace writes, vmemctl replay reads.",
+        ],
+        [
+            ("vmemctl sim --pattern slab --size 8G --resize 8G,1G,8G,0",
+             "A Linux guest whose kernel holds on to some of its memory."),
+        ]),
+    Command(
+        "vectors", "run conformance vectors", "FILE...", True,
+        "Runs conformance vectors: virtio-mem requests with the answers that the "
+        "specification demands, each vector on a device of its own. Prints a "
+        "line for each vector that fails, and how many passed and failed.",
+        [
+            JSON,
+            VERBOSE,
+        ],
+        [],
+        []),
+]
