@@ -55,6 +55,8 @@ struct vmem_device;
 struct vmem_discard_claim;
 struct vmem_discard_watcher;
 struct vmem_bitmap;
+struct vmem_dma;
+struct vmem_dma_attachment;
 
 /** Longest name of any object, in bytes without the terminating NUL. */
 #define VMEM_NAME_MAX 63

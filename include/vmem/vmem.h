@@ -10,6 +10,7 @@
 #include <vmem/bitmap.h>
 #include <vmem/claim.h>
 #include <vmem/device.h>
+#include <vmem/dma.h>
 #include <vmem/error.h>
 #include <vmem/listener.h>
 #include <vmem/log.h>
