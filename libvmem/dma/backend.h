@@ -29,6 +29,11 @@ struct vmemi_dma_backend {
      * the message; NULL: any. Asked when something is attached, without locks. */
     int (*check_window)(uint64_t iova, uint64_t size, struct vmem_error *err,
                         void *opaque);
+    /* Why a map failed with this negative errno, in words, with the limit and
+     * what to do about it, for a message or a log line; NULL: nothing is known.
+     * Writes a string of up to size bytes. Changes nothing. */
+    void (*explain)(const struct vmem_dma_mapping *mapping, int code,
+                    char *text, size_t size, void *opaque);
     struct vmem_dma_ops ops;
     void *opaque;
 };
