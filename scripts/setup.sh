@@ -6,10 +6,11 @@ set -euo pipefail
 
 usage() {
     cat <<'END'
-usage: scripts/setup.sh [build|test|ci|all]
+usage: scripts/setup.sh [build|test|lab|ci|all]
 
   build  what the library and vmemctl need
   test   and the test suites and the reference (the default)
+  lab    and an emulator for the lab machine
   ci     and the tools whose absence only skips a test
   all    and a second compiler with its sanitizers
 END
@@ -17,7 +18,7 @@ END
 
 profile=${1:-test}
 case $profile in
-build | test | ci | all) ;;
+build | test | lab | ci | all) ;;
 -h | --help)
     usage
     exit 0
@@ -46,6 +47,14 @@ if [ "$profile" != build ]; then
         "pc:cmocka|libcmocka-dev|runs the unit tests"
         "doxygen|doxygen|builds the reference"
         "readelf|binutils|looks at the built library"
+    )
+fi
+if [ "$profile" = lab ] || [ "$profile" = ci ] || [ "$profile" = all ]; then
+    wanted+=(
+        "qemu-system-x86_64|qemu-system-x86|emulates the lab machine"
+        "lz4|lz4|unpacks its kernel"
+        "zstd|zstd|unpacks newer kernels"
+        "file:/usr/lib/*/libpcre2-8.a|libpcre2-dev|is linked into its programs"
     )
 fi
 if [ "$profile" = ci ] || [ "$profile" = all ]; then

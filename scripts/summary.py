@@ -30,9 +30,10 @@ def read_suites(path):
     return suites
 
 
-def selected(suites, when, kind):
+def selected(suites, when, kind, only):
     return [name for name, its_when, kinds in suites
-            if WHEN.index(its_when) <= WHEN.index(when) and kind in kinds]
+            if WHEN.index(its_when) <= WHEN.index(when) and kind in kinds
+            and only in (None, name)]
 
 
 def known_tests(build):
@@ -127,6 +128,19 @@ def count_cases(record):
     return passed, failed, skipped, partly
 
 
+def proofs_of(record):
+    """[(case, text)] of what passed and says what it proved, with numbers."""
+    proofs = []
+    case = None
+    for line in record.get("stdout", "").split("\n"):
+        match = re.match(r"\[ *RUN *\] (.*)|PROVED: (.*)", line)
+        if match and match.group(1):
+            case = match.group(1)
+        elif match:
+            proofs.append((case, match.group(2)))
+    return proofs
+
+
 class Suite:
     def __init__(self, name):
         self.name = name
@@ -146,6 +160,8 @@ class Suite:
         end = start + record.get("duration", 0)
         self.start = start if self.start is None else min(self.start, start)
         self.end = end if self.end is None else max(self.end, end)
+        self.notes += [f"{case or short}: {text}"
+                       for case, text in proofs_of(record)]
         for case, reason in skipped:
             what = short if case is None else f"{short}: {case}"
             if reason:
@@ -220,6 +236,7 @@ def main():
     parser.add_argument("--suites", required=True, help="tests/suites.txt")
     parser.add_argument("--when", choices=WHEN, default="default")
     parser.add_argument("--kind", default="plain", help="kind of build")
+    parser.add_argument("--only", help="this suite and no other")
     parser.add_argument("--list", action="store_true",
                         help="print the names of the suites to run and stop")
     parser.add_argument("--build", help="build directory that was tested")
@@ -228,7 +245,7 @@ def main():
     args = parser.parse_args()
 
     listed = read_suites(args.suites)
-    names = selected(listed, args.when, args.kind)
+    names = selected(listed, args.when, args.kind, args.only)
     if args.list:
         print("\n".join(names))
         return

@@ -5,12 +5,13 @@ set -euo pipefail
 
 usage() {
     cat <<'END'
-usage: scripts/test.sh [--ci | --all]
+usage: scripts/test.sh [--ci | --all | --lab]
 
 Installs what is missing, builds libvmem twice (as it ships, and with address
 and undefined behaviour sanitizers) and runs the suites of tests/suites.txt:
 the default ones, with --ci also those marked ci, with --all every one. For those
-marked ci it is built once more, with the thread sanitizer.
+marked ci it is built once more, with the thread sanitizer. With --lab only the
+suite lab runs: programs in an emulated machine with a real kernel.
 
 Suites, skipped tests and their reasons are printed; the last line has the
 totals. The exit status is 0 if nothing failed and every suite ran.
@@ -22,6 +23,7 @@ END
 when=default
 profile="test"
 werror=false
+only=()
 for argument; do
     case $argument in
     --ci)
@@ -33,6 +35,11 @@ for argument; do
         when=all
         profile=all
         werror=true
+        ;;
+    --lab)
+        when=ci
+        profile=lab
+        only=(--only lab)
         ;;
     -h | --help)
         usage
@@ -88,7 +95,7 @@ broken() {
 set_up "$profile"
 
 summary=("$root/scripts/summary.py" --suites "$root/tests/suites.txt"
-    --when "$when")
+    --when "$when" "${only[@]}")
 
 # run_suites KIND DIR LABEL OPTION... : builds that kind, runs its suites.
 run_suites() {
@@ -111,10 +118,17 @@ run_suites() {
         return
     fi
     rm -rf "$build_top/$dir/meson-logs/testlog.json"
+    # Tests that take minutes show here how far they are.
+    export VMEM_PROGRESS=$build_top/$dir.progress
+    : >"$VMEM_PROGRESS"
+    tail -f -n +1 --pid=$$ "$VMEM_PROGRESS" &
+    local tail_pid=$!
     # Its verdict is in the log that the summary reads.
     meson test -C "$build_top/$dir" --no-rebuild --quiet \
         --timeout-multiplier "$multiplier" "${selection[@]}" \
         >"$build_top/$dir.log" 2>&1 || :
+    kill "$tail_pid"
+    wait "$tail_pid" 2>/dev/null || :
     if ! python3 "${summary[@]}" --kind "$kind" --label "$label" \
         --build "$build_top/$dir" --totals "$totals"; then
         status=1

@@ -61,6 +61,12 @@ CASES = [
       ran("b", "lint", out="SKIP: no tool\n")], 0,
      ["skipped a part of a: a block is plugged: no room",
       "skipped a part of b: no tool"], (3, 0, 1)),
+    ("a case says what it proved", BOTH,
+     [ran("a", "unit", out=CMOCKA.replace("[       OK ] a block is unplugged",
+                                          "PROVED: 512 bytes are gone\n"
+                                          "[       OK ] a block is unplugged")),
+      ran("b", "lint")], 0,
+     ["    a block is unplugged: 512 bytes are gone\n"], (3, 0, 1)),
     ("cases of unittest", BOTH,
      [ran("a", "unit", "FAIL", err=UNITTEST), ran("b", "lint")], 1,
      ["2 passed, 1 failed, 1 skipped", "_c (__main__.Case.test_c): no terminal"],
@@ -118,14 +124,14 @@ def run(folder, tests, log):
     return done.returncode, done.stdout, numbers
 
 
-def names(when, kind):
+def names(when, kind, *more):
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "suites.txt")
         with open(path, "w", encoding="utf-8") as file:
             file.write("a default plain\nb ci plain asan\nc all asan\n")
         done = subprocess.run(
             [sys.executable, "-B", SCRIPT, "--suites", path, "--when", when,
-             "--kind", kind, "--list"],
+             "--kind", kind, "--list", *more],
             stdout=subprocess.PIPE, text=True, check=True)
         return done.stdout.split()
 
@@ -141,11 +147,12 @@ def main():
             print(f"{what}: status {found[0]}, totals {found[2]}:\n{found[1]}")
     for arguments, expected in ((("default", "plain"), ["a"]),
                                 (("ci", "plain"), ["a", "b"]),
-                                (("all", "asan"), ["b", "c"])):
+                                (("all", "asan"), ["b", "c"]),
+                                (("ci", "plain", "--only", "b"), ["b"])):
         if names(*arguments) != expected:
             failures += 1
             print(f"{arguments}: {names(*arguments)}, not {expected}")
-    print(f"{len(CASES) + 3} cases, {failures} failure(s)")
+    print(f"{len(CASES) + 4} cases, {failures} failure(s)")
     sys.exit(1 if failures else 0)
 
 
