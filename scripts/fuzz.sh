@@ -7,6 +7,7 @@ usage() {
     cat <<'END'
 usage: scripts/fuzz.sh TARGET SECONDS [--afl] [--jobs N]
        scripts/fuzz.sh --all SECONDS [--afl] [--jobs N]
+       scripts/fuzz.sh --build [--afl]
        scripts/fuzz.sh --coverage
        scripts/fuzz.sh --list
 
@@ -20,6 +21,8 @@ if an input makes a target fail; its path is printed, and
 repeats it. Inputs that reach something new are kept in BUILD/fuzz-found and
 used again the next time.
 
+  --build     build the targets and stop
+  --built     they are built: do not look for what has changed
   --coverage  lines of libvmem/core and libvmem/virtio that the checked-in
               corpora reach; fails below 95 %
   --list      the names of the targets
@@ -108,7 +111,7 @@ run_libfuzzer() {
     local target=$1 seconds=$2 jobs=$3
     local found=$build_top/fuzz-found/$target
     local crashes=$build_top/fuzz-crashes
-    local logs=() pids=() job pid failed=0 dictionary=()
+    local logs=() pids=() job pid failed=0 dictionary=() executions path
     mkdir -p "$found" "$crashes"
     if [ -f "$root/tests/fuzz/$target.dict" ]; then
         dictionary=("-dict=$root/tests/fuzz/$target.dict")
@@ -125,9 +128,9 @@ run_libfuzzer() {
     for pid in "${pids[@]}"; do
         wait "$pid" || failed=1
     done
-    echo "$target:" \
-        "$(sum_of '^stat::number_of_executed_units: *\([0-9]*\)$' \
-            "${logs[@]}") executions," \
+    executions=$(sum_of '^stat::number_of_executed_units: *\([0-9]*\)$' \
+        "${logs[@]}")
+    echo "FIGURE: fuzzing: $target: $executions executions in $seconds s," \
         "$(sum_of '^stat::new_units_added: *\([0-9]*\)$' "${logs[@]}") new" \
         "inputs, coverage" \
         "$(sed -n 's/.*INITED *cov: \([0-9]*\).*/\1/p' "${logs[0]}" |
@@ -136,8 +139,17 @@ run_libfuzzer() {
     if [ "$failed" -ne 0 ]; then
         grep -ah -m 1 -B 2 -A 12 -e '^==[0-9]*==' -e 'runtime error' \
             "${logs[@]}" || tail -n 20 "${logs[@]}"
-        echo "fuzz: $target failed; inputs that show it:" >&2
-        sed -n 's/.*Test unit written to //p' "${logs[@]}" >&2
+        echo "fuzz: $target failed; inputs that show it:"
+        sed -n 's/.*Test unit written to //p' "${logs[@]}" |
+            while read -r path; do
+                echo "    $path, in base64: $(base64 -w 0 "$path")"
+                echo "to repeat it: scripts/fuzz.sh --build &&" \
+                    "$build_top/fuzz/tests/fuzz/$target $path"
+            done
+    elif [ "$executions" -eq 0 ]; then
+        tail -n 20 "${logs[@]}"
+        echo "fuzz: $target ran nothing"
+        failed=1
     fi
     return "$failed"
 }
@@ -178,7 +190,7 @@ run_afl() {
         return 1
     fi
     saved=$(sum_of '^saved_crashes *: *\([0-9]*\)$' "$out"/job*/fuzzer_stats)
-    echo "$target:" \
+    echo "FIGURE: fuzzing: $target with AFL++:" \
         "$(sum_of '^execs_done *: *\([0-9]*\)$' "$out"/job*/fuzzer_stats)" \
         "executions," \
         "$(sum_of '^corpus_found *: *\([0-9]*\)$' "$out"/job*/fuzzer_stats)" \
@@ -224,6 +236,7 @@ target=
 seconds=
 engine=libfuzzer
 jobs=1
+is_built=false
 while [ $# -gt 0 ]; do
     case $1 in
     -h | --help)
@@ -234,7 +247,8 @@ while [ $# -gt 0 ]; do
         list
         exit 0
         ;;
-    --coverage) target=--coverage ;;
+    --build | --coverage) target=$1 ;;
+    --built) is_built=true ;;
     --afl) engine=afl ;;
     --jobs)
         jobs=${2:-}
@@ -259,19 +273,25 @@ if [ "$target" = --coverage ]; then
     coverage
     exit
 fi
-if ! [[ $seconds =~ ^[0-9]+$ && $jobs =~ ^[1-9][0-9]*$ ]]; then
+if [ "$target" != --build ] &&
+    ! [[ $seconds =~ ^[0-9]+$ && $jobs =~ ^[1-9][0-9]*$ ]]; then
     usage >&2
     exit 2
 fi
-if [ "$target" != --all ] && [ ! -f "$root/tests/fuzz/$target.c" ]; then
+if [[ $target != --* ]] && [ ! -f "$root/tests/fuzz/$target.c" ]; then
     echo "fuzz: there is no target $target; scripts/fuzz.sh --list" >&2
     exit 2
 fi
 
-if [ "$engine" = afl ]; then
+if "$is_built"; then
+    :
+elif [ "$engine" = afl ]; then
     build_afl
 else
     build_libfuzzer
+fi
+if [ "$target" = --build ]; then
+    exit
 fi
 
 run() {

@@ -11,8 +11,9 @@ usage: scripts/setup.sh [build|test|lab|ci|all]
   build  what the library and vmemctl need
   test   and the test suites and the reference (the default)
   lab    and an emulator for the lab machine
-  ci     and the tools whose absence only skips a test
-  all    and a second compiler with its sanitizers
+  ci     and the second compiler with its fuzzer, and small tools whose absence
+         only skips a test
+  all    and another machine, another fuzzer, valgrind, coverage, the model
 END
 }
 
@@ -58,17 +59,22 @@ if [ "$profile" = lab ] || [ "$profile" = ci ] || [ "$profile" = all ]; then
     )
 fi
 if [ "$profile" = ci ] || [ "$profile" = all ]; then
-    wanted+=("clang-format|clang-format|checks the format of the source")
+    wanted+=(
+        "clang-format|clang-format|checks the format of the source"
+        "shellcheck|shellcheck|checks the scripts"
+        "clang|clang|is the second compiler, and has libFuzzer"
+        "file:/usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer*|libclang-rt-14-dev|has clang's sanitizers"
+        "abidiff|abigail-tools|compares the interface with the first release's"
+        "strace|strace|shows the library's system calls"
+    )
 fi
 if [ "$profile" = all ]; then
     wanted+=(
-        "clang|clang|is the second compiler"
-        "file:/usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer*|libclang-rt-14-dev|has clang's sanitizers"
-        "shellcheck|shellcheck|checks the scripts"
+        "afl-fuzz|afl++|is the second fuzzer"
+        "llvm-cov|llvm|shows what the fuzz corpora reach"
+        "gcovr|gcovr|shows what the suites reach"
         "valgrind|valgrind|counts instructions, and looks for leaks"
         "spin|spin|searches the model of the region"
-        "abidiff|abigail-tools|compares the interface with the first release's"
-        "strace|strace|shows the library's system calls"
         "s390x-linux-gnu-gcc|gcc-s390x-linux-gnu|compiles for a big-endian machine"
         "file:/usr/s390x-linux-gnu/include/stdio.h|libc6-dev-s390x-cross|has that machine's C library"
         "qemu-s390x|qemu-user|runs its programs"

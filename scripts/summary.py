@@ -4,6 +4,9 @@
 
 Reads what `meson test` has logged, what the build says there is to run, and
 tests/suites.txt. Cases of cmocka and of Python's unittest count one by one.
+
+A test that prints "FIGURE: AREA: TEXT" says how much was tried. Figures are kept
+for the end of the run, where --show-figures prints them by area.
 """
 
 import argparse
@@ -14,6 +17,9 @@ import sys
 
 WHEN = ["default", "ci", "all"]
 TAIL_LINES = 60
+
+# In the order in which they are shown; others follow.
+AREAS = ["fuzzing", "faults", "threads", "model", "interface", "coverage"]
 
 
 def read_suites(path):
@@ -65,6 +71,11 @@ def read_log(path):
 def reasons_of(text):
     return [line.strip()[len("SKIP:"):].strip() for line in text.split("\n")
             if line.strip().startswith("SKIP:")]
+
+
+def figures_of(text):
+    """["AREA: TEXT"]"""
+    return re.findall(r"^\s*FIGURE: (\w+: .*\S)\s*$", text, flags=re.M)
 
 
 def count_unittest(text):
@@ -150,8 +161,10 @@ class Suite:
         self.start = None
         self.end = None
         self.notes = []
+        self.figures = []
 
     def add(self, short, record):
+        self.figures += figures_of(record.get("stdout", ""))
         passed, failed, skipped, partly = count_cases(record)
         self.passed += passed
         self.failed += failed
@@ -230,10 +243,33 @@ def add_totals(path, suites):
         print(*totals, file=file)
 
 
+def add_figures(path, suites, label):
+    with open(path, "a", encoding="utf-8") as file:
+        for suite in suites:
+            for figure in suite.figures:
+                file.write(figure + label + "\n")
+
+
+def show_figures(path):
+    if not os.path.exists(path):
+        return
+    with open(path, encoding="utf-8") as file:
+        figures = list(dict.fromkeys(file.read().splitlines()))
+    by_area = {}
+    for figure in figures:
+        area, _, text = figure.partition(": ")
+        by_area.setdefault(area, []).append(text)
+    for area in sorted(by_area, key=lambda area: AREAS.index(area)
+                       if area in AREAS else len(AREAS)):
+        print(f"{area}:")
+        for text in by_area[area]:
+            print(f"    {text}")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n",
                                                                maxsplit=1)[0])
-    parser.add_argument("--suites", required=True, help="tests/suites.txt")
+    parser.add_argument("--suites", help="tests/suites.txt")
     parser.add_argument("--when", choices=WHEN, default="default")
     parser.add_argument("--kind", default="plain", help="kind of build")
     parser.add_argument("--only", help="this suite and no other")
@@ -242,8 +278,14 @@ def main():
     parser.add_argument("--build", help="build directory that was tested")
     parser.add_argument("--label", default="", help="shown behind the names")
     parser.add_argument("--totals", help="file to add the numbers to")
+    parser.add_argument("--figures", help="file to add the figures to")
+    parser.add_argument("--show-figures", action="store_true",
+                        help="print the figures of that file and stop")
     args = parser.parse_args()
 
+    if args.show_figures:
+        show_figures(args.figures)
+        return
     listed = read_suites(args.suites)
     names = selected(listed, args.when, args.kind, args.only)
     if args.list:
@@ -256,6 +298,8 @@ def main():
         suite.show(args.label)
     if args.totals:
         add_totals(args.totals, suites)
+    if args.figures:
+        add_figures(args.figures, suites, args.label)
     sys.exit(1 if any(suite.failed for suite in suites) else 0)
 
 

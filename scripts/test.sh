@@ -10,11 +10,12 @@ usage: scripts/test.sh [--ci | --all | --lab]
 Installs what is missing, builds libvmem twice (as it ships, and with address
 and undefined behaviour sanitizers) and runs the suites of tests/suites.txt:
 the default ones, with --ci also those marked ci, with --all every one. For those
-marked ci it is built once more, with the thread sanitizer. With --lab only the
-suite lab runs: programs in an emulated machine with a real kernel.
+marked ci it is built twice more: with the thread sanitizer, and for libFuzzer,
+which then looks for inputs that make a target fail. With --lab only the suite
+lab runs: programs in an emulated machine with a real kernel.
 
-Suites, skipped tests and their reasons are printed; the last line has the
-totals. The exit status is 0 if nothing failed and every suite ran.
+Suites, skipped tests and their reasons are printed, then how much was tried; the
+last line has the totals. The exit status is 0 if nothing failed and every suite ran.
 
 VMEM_BUILD_DIR  where to build (build/)
 END
@@ -57,6 +58,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 . "$root/scripts/common.sh"
 
 totals=$(mktemp)
+figures=$(mktemp)
 nr_broken=0
 status=0
 
@@ -74,7 +76,11 @@ finish() {
     if [ -s "$totals" ]; then
         read -r passed failed skipped <"$totals"
     fi
-    rm -f "$totals"
+    if [ -s "$figures" ]; then
+        echo
+        python3 "$root/scripts/summary.py" --show-figures --figures "$figures" || :
+    fi
+    rm -f "$totals" "$figures"
     if [ "$status" -ne 0 ] && [ $((failed + nr_broken)) -eq 0 ]; then
         nr_broken=1
     fi
@@ -97,7 +103,7 @@ set_up "$profile"
 summary=("$root/scripts/summary.py" --suites "$root/tests/suites.txt"
     --when "$when" "${only[@]}")
 
-# run_suites KIND DIR LABEL OPTION... : builds that kind, runs its suites.
+# run_suites KIND DIR LABEL COMMAND... : builds that kind, runs its suites.
 run_suites() {
     local kind=$1
     local dir=$2
@@ -112,8 +118,7 @@ run_suites() {
         selection+=(--suite "$name")
     done
     echo "the $kind build, in $build_top/$dir"
-    if ! configure_and_build "$dir" -Dwerror="$werror" -Dtests=enabled \
-        -Dtools=enabled -Ddocs=enabled "$@"; then
+    if ! "$@"; then
         broken "the $kind build failed, its suites did not run"
         return
     fi
@@ -130,25 +135,40 @@ run_suites() {
     kill "$tail_pid"
     wait "$tail_pid" 2>/dev/null || :
     if ! python3 "${summary[@]}" --kind "$kind" --label "$label" \
-        --build "$build_top/$dir" --totals "$totals"; then
+        --build "$build_top/$dir" --totals "$totals" --figures "$figures"; then
         status=1
     fi
 }
 
+# build DIR OPTION... : everything, with these options of Meson.
+# shellcheck disable=SC2317 # called by run_suites
+build() {
+    local dir=$1
+    shift
+    configure_and_build "$dir" -Dwerror="$werror" -Dtests=enabled \
+        -Dtools=enabled -Ddocs=enabled "$@"
+}
+
 multiplier=1
-run_suites plain test "" -Db_sanitize=none
+run_suites plain test "" build test -Db_sanitize=none
 
 # Slower, and it stops at the first thing that is wrong. Tests that run out of
 # memory on purpose get NULL, as without sanitizers.
 export ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1
 export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 multiplier=4
-run_suites asan asan " (sanitizers)" -Db_sanitize=address,undefined \
-    -Db_lundef=false
+run_suites asan asan " (sanitizers)" build asan \
+    -Db_sanitize=address,undefined -Db_lundef=false
 
 # Only what has threads, and nothing that it does not need.
 export TSAN_OPTIONS=history_size=7
-run_suites tsan tsan " (threads)" -Db_sanitize=thread -Db_lundef=false \
-    -Dtools=disabled -Ddocs=disabled -Dfuzzing=off
+run_suites tsan tsan " (threads)" build tsan -Db_sanitize=thread \
+    -Db_lundef=false -Dtools=disabled -Ddocs=disabled -Dfuzzing=off
+
+# Each target for a while. It sets its own options.
+unset ASAN_OPTIONS UBSAN_OPTIONS TSAN_OPTIONS
+multiplier=1
+run_suites fuzz fuzz "" env VMEM_BUILD_DIR="$build_top" \
+    "$root/scripts/fuzz.sh" --build
 
 exit "$status"

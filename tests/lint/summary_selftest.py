@@ -100,7 +100,7 @@ CASES = [
 ]
 
 
-def run(folder, tests, log):
+def run(folder, tests, log, *options):
     with open(os.path.join(folder, "suites.txt"), "w",
               encoding="utf-8") as file:
         file.write("# comment\nunit default plain asan\nlint ci plain\n"
@@ -116,12 +116,34 @@ def run(folder, tests, log):
     done = subprocess.run(
         [sys.executable, "-B", SCRIPT, "--suites",
          os.path.join(folder, "suites.txt"), "--when", "ci", "--build", folder,
-         "--totals", totals],
+         "--totals", totals, *options],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         check=False)
     with open(totals, encoding="utf-8") as file:
         numbers = tuple(int(word) for word in file.read().split())
     return done.returncode, done.stdout, numbers
+
+
+def figures():
+    """Figures of two builds, by area, each once, as they are shown."""
+    out = "FIGURE: threads: 7 rounds\nFIGURE: faults: 3 sites\nFIGURE: odd\n"
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "figures")
+        for build, label in (("one", ""), ("two", ""), ("three", " (again)")):
+            inside = os.path.join(folder, build)
+            os.mkdir(inside)
+            run(inside, BOTH, [ran("a", "unit", out=out),
+                               ran("b", "lint", out="FIGURE: odds: 1\n")],
+                "--figures", path, "--label", label)
+        done = subprocess.run(
+            [sys.executable, "-B", SCRIPT, "--show-figures", "--figures", path],
+            stdout=subprocess.PIPE, text=True, check=True)
+        return done.stdout.split("\n")
+
+
+SHOWN = ["faults:", "    3 sites", "    3 sites (again)",
+         "threads:", "    7 rounds", "    7 rounds (again)",
+         "odds:", "    1", "    1 (again)", ""]
 
 
 def names(when, kind, *more):
@@ -152,7 +174,10 @@ def main():
         if names(*arguments) != expected:
             failures += 1
             print(f"{arguments}: {names(*arguments)}, not {expected}")
-    print(f"{len(CASES) + 4} cases, {failures} failure(s)")
+    if figures() != SHOWN:
+        failures += 1
+        print(f"figures: {figures()}")
+    print(f"{len(CASES) + 5} cases, {failures} failure(s)")
     sys.exit(1 if failures else 0)
 
 
