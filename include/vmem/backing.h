@@ -46,6 +46,21 @@ VMEM_BEGIN_DECLS
  * without holes, locked anonymous shared memory, a size that is not a multiple
  * of the page size.
  *
+ * Populating a large range can be spread over threads
+ * (vmem_backing_mapping::populate_threads): the calling thread and as many others
+ * each populate one part, cut at page tables and huge pages, and the others are
+ * joined before the call returns. A part has at least
+ * #VMEM_BACKING_POPULATE_SHARE bytes, so small ranges, such as a plug of some
+ * blocks, start no thread. The threads run no code of the host's: all signals are
+ * blocked in them, and they take no lock and call no callback. They have
+ * what the calling thread had when it made the call: control group, CPU affinity
+ * and memory policy, so that who wants memory of one node binds the calling thread
+ * or the mapping. A thread that cannot be started is no error: the calling thread
+ * does its part, and vmem_backing_stats::nr_thread_errors counts it. When one part
+ * fails, the others end at their next step, and the error is that of the lowest
+ * part that failed; a plug then gives everything back. A seccomp filter must allow
+ * the making of threads.
+ *
  * A backing belongs to at most one region, and from then on only the region
  * discards and populates it. The library never closes or unmaps what the host
  * mapped.
@@ -54,6 +69,12 @@ VMEM_BEGIN_DECLS
 
 /** Largest range of one discarding system call, in bytes (1 GiB). */
 #define VMEM_BACKING_STEP ((uint64_t)1 << 30)
+
+/** Most threads that populate one backing, the calling one included. */
+#define VMEM_BACKING_MAX_POPULATE_THREADS 64
+
+/** Least bytes that a thread is started for (16 MiB). */
+#define VMEM_BACKING_POPULATE_SHARE ((uint64_t)16 << 20)
 
 /** What kind of memory a backing is. */
 enum vmem_backing_kind {
@@ -106,6 +127,9 @@ struct vmem_backing_mapping {
     int32_t fd;         /**< With #VMEM_BACKING_HAS_FD: the mapped file. Kept
                               open by the host while the backing lives. */
     uint32_t reserved;  /**< 0. */
+    uint64_t populate_threads; /**< Threads that populate a large range, the
+                              calling one included; 0 or 1: that one only. At
+                              most #VMEM_BACKING_MAX_POPULATE_THREADS. */
 };
 
 /** Memory that the library shall make. */
@@ -122,6 +146,8 @@ struct vmem_backing_request {
     uint32_t kind;      /**< An enum vmem_backing_kind, not CUSTOM. A file on
                               tmpfs is #VMEM_BACKING_FILE here. */
     uint32_t reserved;  /**< 0. */
+    uint64_t populate_threads; /**< See
+                              vmem_backing_mapping::populate_threads. */
 };
 
 /**
@@ -181,6 +207,7 @@ struct vmem_backing_info {
     uint32_t kind;               /**< An enum vmem_backing_kind. */
     int32_t fd; /**< The file, or -1. @ownership{the backing's if it
                                was made by vmem_backing_new_allocated()} */
+    uint64_t populate_threads; /**< As the host asked for; 0 for custom ones. */
 };
 
 /** Counters of a backing; filled by vmem_backing_get_stats(). */
@@ -194,7 +221,11 @@ struct vmem_backing_stats {
     uint64_t populated_bytes;    /**< Bytes populated. */
     uint64_t zeroed_bytes;       /**< Bytes zeroed by writing. */
     uint64_t nr_syscalls;        /**< System calls made for all of these, usage
-                                     not included; 0 for custom ones. */
+                                     not included, nor are those that make
+                                     threads; 0 for custom ones. */
+    uint64_t nr_threads;         /**< Threads started to populate. */
+    uint64_t nr_thread_errors;   /**< Populates that got fewer threads than they
+                                     wanted, because one could not be started. */
 };
 
 /** How resident bytes were found. */
@@ -231,7 +262,8 @@ struct vmem_backing_usage {
  *                    not match the mapping.
  * @retval -EOVERFLOW hva + size or fd_offset + size wraps.
  * @retval -E2BIG     Unknown members are set.
- * @retval -ERANGE    The name is longer than #VMEM_NAME_MAX.
+ * @retval -ERANGE    The name is longer than #VMEM_NAME_MAX, or too many
+ *                    threads.
  * @retval -EEXIST    Another backing of the machine overlaps in this process.
  * @retval -EBADF     The descriptor is not open, or not for writing.
  * @retval -EPERM     A seal forbids writing.
@@ -257,7 +289,8 @@ VMEM_API int vmem_backing_new_mapped(struct vmem_vm *vm,
  * @param[out] err  Filled on failure; may be NULL.
  * @return 0 or a negative errno.
  * @retval -EINVAL    NULL, misaligned, size 0, unknown kind or flag.
- * @retval -ERANGE    The name is longer than #VMEM_NAME_MAX.
+ * @retval -ERANGE    The name is longer than #VMEM_NAME_MAX, or too many
+ *                    threads.
  * @retval -EOVERFLOW fd_offset + size wraps.
  * @retval -E2BIG     Unknown members are set.
  * @retval -ENOTSUP   The kernel or file system cannot do it.

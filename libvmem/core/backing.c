@@ -171,6 +171,8 @@ int vmem_backing_get_stats(const struct vmem_backing *backing,
     stats.populated_bytes = atomic_load(&backing->populated_bytes);
     stats.zeroed_bytes = atomic_load(&backing->zeroed_bytes);
     stats.nr_syscalls = atomic_load(&backing->nr_syscalls);
+    stats.nr_threads = atomic_load(&backing->nr_threads);
+    stats.nr_thread_errors = atomic_load(&backing->nr_thread_errors);
     vmemi_sized_write(host_stats, &stats, sizeof(stats));
     return 0;
 }

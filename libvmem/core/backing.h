@@ -27,7 +27,7 @@ struct vmemi_backing_ops {
     /* Fills resident and method. 0 or a negative errno. */
     int (*usage)(struct vmem_backing *backing, const struct vmem_range *range,
                  struct vmem_backing_usage *usage);
-    /* Fills hva, fd, fd_offset, discard, flags, kind. */
+    /* Fills hva, fd, fd_offset, discard, flags, kind, populate_threads. */
     void (*describe)(const struct vmem_backing *backing,
                      struct vmem_backing_info *info);
     /* Frees impl. Called once, last. */
@@ -66,6 +66,8 @@ struct vmem_backing {
     _Atomic uint64_t populated_bytes;
     _Atomic uint64_t zeroed_bytes;
     _Atomic uint64_t nr_syscalls;
+    _Atomic uint64_t nr_threads;
+    _Atomic uint64_t nr_thread_errors;
 };
 
 /* Takes over impl on success only: on failure it is still the caller's and
@@ -91,6 +93,16 @@ int vmemi_backing_zero(struct vmem_backing *backing,
 static inline void vmemi_backing_count_syscall(struct vmem_backing *backing)
 {
     atomic_fetch_add_explicit(&backing->nr_syscalls, 1, memory_order_relaxed);
+}
+
+static inline void vmemi_backing_count_threads(struct vmem_backing *backing,
+                                               uint64_t nr_started,
+                                               uint64_t nr_failed)
+{
+    atomic_fetch_add_explicit(&backing->nr_threads, nr_started,
+                              memory_order_relaxed);
+    atomic_fetch_add_explicit(&backing->nr_thread_errors, nr_failed,
+                              memory_order_relaxed);
 }
 
 #endif /* VMEMI_CORE_BACKING_H */

@@ -121,6 +121,19 @@ int vmemi_memory_check_flags(const struct vmemi_name *name, uint64_t flags,
     return 0;
 }
 
+int vmemi_memory_check_threads(const struct vmemi_memory *memory,
+                               struct vmem_error *err)
+{
+    if (memory->populate_threads > VMEM_BACKING_MAX_POPULATE_THREADS) {
+        return vmemi_fail(err, -ERANGE, VMEM_REASON_RANGE, NULL,
+                          "backing \"%s\": populate_threads is %" PRIu64
+                          ", the limit is %d",
+                          memory->name.text, memory->populate_threads,
+                          VMEM_BACKING_MAX_POPULATE_THREADS);
+    }
+    return 0;
+}
+
 int vmemi_memory_check_extent(const struct vmemi_memory *memory,
                               struct vmem_error *err)
 {
@@ -156,6 +169,9 @@ static int check_mapping(const struct vmem_backing_mapping *mapping,
 
     ret = vmemi_memory_check_flags(&memory->name, mapping->flags, MAPPING_FLAGS,
                                    mapping->reserved, err);
+    if (ret == 0) {
+        ret = vmemi_memory_check_threads(memory, err);
+    }
     if (ret == 0) {
         ret = vmemi_memory_check_extent(memory, err);
     }
@@ -272,6 +288,7 @@ int vmem_backing_new_mapped(struct vmem_vm *vm,
     memory.fd_offset = mapping.fd_offset;
     memory.map_page_size = mapping.page_size;
     memory.flags = mapping.flags;
+    memory.populate_threads = mapping.populate_threads;
     memory.fd = (mapping.flags & VMEM_BACKING_HAS_FD) != 0 ? mapping.fd : -1;
     if ((mapping.flags & VMEM_BACKING_HAS_FD) != 0 && mapping.fd < 0) {
         return vmemi_fail(err, -EBADF, VMEM_REASON_ARGUMENT, NULL,

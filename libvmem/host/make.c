@@ -86,6 +86,9 @@ static int check_request(const struct vmem_backing_request *request,
                                        REQUEST_FLAGS, request->reserved, err);
 
     if (ret == 0) {
+        ret = vmemi_memory_check_threads(memory, err);
+    }
+    if (ret == 0) {
         ret = check_kind(request, &memory->name, err);
     }
     if (ret == 0) {
@@ -239,6 +242,7 @@ static int read_request(const struct vmem_backing_request *host_request,
     memory->fd_offset = request.fd_offset;
     memory->map_page_size = request.page_size;
     memory->flags = request.flags;
+    memory->populate_threads = request.populate_threads;
     if (request.kind == VMEM_BACKING_ANON_SHARED ||
         request.kind == VMEM_BACKING_MEMFD ||
         request.kind == VMEM_BACKING_HUGETLB_MEMFD) {

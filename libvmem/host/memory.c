@@ -47,28 +47,6 @@ int vmemi_memory_advise(struct vmem_backing *backing, uint64_t offset,
     return ret;
 }
 
-/* Never by touching: where memory runs out a touch is a signal. */
-static int memory_populate(struct vmem_backing *backing,
-                           const struct vmem_range *range)
-{
-    const struct vmemi_memory *memory = backing->impl;
-    const uint64_t end = vmemi_range_end(range);
-    uint64_t offset = range->offset;
-    int ret = 0;
-
-    if (!memory->can_populate) {
-        return -ENOTSUP;
-    }
-    while (offset < end && ret == 0) {
-        uint64_t step_end = vmemi_memory_step_end(memory, offset, end);
-
-        ret = vmemi_memory_advise(backing, offset, step_end - offset,
-                                  MADV_POPULATE_WRITE);
-        offset = step_end;
-    }
-    return ret;
-}
-
 /* Populated first, because memory that cannot be had, or cannot be written,
  * must be an error here and not a signal in memset. Range by range, so that
  * little time passes between the two. */
@@ -82,7 +60,7 @@ static int memory_zero(struct vmem_backing *backing,
     while (offset < end) {
         uint64_t step_end = vmemi_memory_step_end(memory, offset, end);
         const struct vmem_range step = { offset, step_end - offset };
-        int ret = memory_populate(backing, &step);
+        int ret = vmemi_memory_populate(backing, &step);
 
         if (ret < 0) {
             return ret;
@@ -104,6 +82,7 @@ static void memory_describe(const struct vmem_backing *backing,
     info->discard = memory->discard;
     info->flags = memory->flags;
     info->kind = memory->kind;
+    info->populate_threads = memory->populate_threads;
 }
 
 void vmemi_memory_release(struct vmemi_memory *memory)
@@ -157,7 +136,7 @@ uint64_t vmemi_memory_default_block_size(const struct vmemi_memory *memory)
 
 const struct vmemi_backing_ops vmemi_memory_ops = {
     .discard = vmemi_memory_discard,
-    .populate = memory_populate,
+    .populate = vmemi_memory_populate,
     .zero = memory_zero,
     .usage = vmemi_memory_usage,
     .describe = memory_describe,

@@ -18,12 +18,13 @@ struct vmemi_memory {
     char *hva;
     uint64_t size;
     uint64_t fd_offset;
-    uint64_t map_page_size; /* of the mapping */
-    uint64_t page_size;     /* unit of a discard: the above, or the larger
+    uint64_t map_page_size;    /* of the mapping */
+    uint64_t page_size;        /* unit of a discard: the above, or the larger
                                block of the file system */
-    uint64_t flags;         /* of the mapping or request, LOCKED as found */
-    uint64_t discard;       /* set of VMEM_BACKING_USES_* */
-    uint64_t fs_type;       /* statfs::f_type; 0 without descriptor */
+    uint64_t flags;            /* of the mapping or request, LOCKED as found */
+    uint64_t discard;          /* set of VMEM_BACKING_USES_* */
+    uint64_t fs_type;          /* statfs::f_type; 0 without descriptor */
+    uint64_t populate_threads; /* at most MAX_POPULATE_THREADS */
     uint32_t kind;
     int fd;            /* -1: none */
     bool is_made;      /* unmapped and closed by the library */
@@ -47,6 +48,8 @@ static inline bool vmemi_memory_is_huge(const struct vmemi_memory *memory)
 int vmemi_memory_check_flags(const struct vmemi_name *name, uint64_t flags,
                              uint64_t known, uint32_t reserved,
                              struct vmem_error *err);
+int vmemi_memory_check_threads(const struct vmemi_memory *memory,
+                               struct vmem_error *err);
 int vmemi_memory_check_extent(const struct vmemi_memory *memory,
                               struct vmem_error *err);
 
@@ -79,6 +82,8 @@ int vmemi_memory_accept(struct vmem_vm *vm, const struct vmemi_memory *memory,
 extern const struct vmemi_backing_ops vmemi_memory_ops;
 int vmemi_memory_discard(struct vmem_backing *backing,
                          const struct vmem_range *range, uint64_t *done);
+int vmemi_memory_populate(struct vmem_backing *backing,
+                          const struct vmem_range *range);
 int vmemi_memory_usage(struct vmem_backing *backing,
                        const struct vmem_range *range,
                        struct vmem_backing_usage *usage);

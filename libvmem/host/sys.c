@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "host/sys.h"
 
+#include <limits.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <unistd.h>
 
@@ -116,6 +118,38 @@ static uint64_t linux_page_size(void)
     return (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
+/* The default of some MiB each would be locked into memory by a host that calls
+ * mlockall(). */
+#define THREAD_STACK_SIZE ((size_t)256 << 10)
+
+/* A handler of the host's would run on that small stack. */
+static int linux_thread_start(pthread_t *thread, void *(*run)(void *opaque),
+                              void *opaque)
+{
+    pthread_attr_t attributes;
+    sigset_t before;
+    sigset_t all;
+    int error = pthread_attr_init(&attributes);
+
+    if (error != 0) {
+        return -error;
+    }
+    error = pthread_attr_setstacksize(&attributes, THREAD_STACK_SIZE);
+    if (error == 0) {
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, &before);
+        error = pthread_create(thread, &attributes, run, opaque);
+        pthread_sigmask(SIG_SETMASK, &before, NULL);
+    }
+    pthread_attr_destroy(&attributes);
+    return -error;
+}
+
+static void linux_thread_join(pthread_t thread)
+{
+    pthread_join(thread, NULL);
+}
+
 const struct vmemi_sys vmemi_sys_linux = {
     .madvise = linux_madvise,
     .fallocate = linux_fallocate,
@@ -135,6 +169,8 @@ const struct vmemi_sys vmemi_sys_linux = {
     .pread = linux_pread,
     .pagemap_scan = linux_pagemap_scan,
     .page_size = linux_page_size,
+    .thread_start = linux_thread_start,
+    .thread_join = linux_thread_join,
 };
 
 static _Atomic(const struct vmemi_sys *) current_sys = &vmemi_sys_linux;

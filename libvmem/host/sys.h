@@ -3,6 +3,7 @@
 #define VMEMI_HOST_SYS_H
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <sys/stat.h>
 #include <sys/types.h>
@@ -32,6 +33,10 @@ struct vmemi_sys {
     int64_t (*pread)(int fd, void *bytes, uint64_t size, uint64_t fd_offset);
     int (*pagemap_scan)(int fd, struct pm_scan_arg *scan);
     uint64_t (*page_size)(void);
+    /* A thread that no signal interrupts, and that must be joined. */
+    int (*thread_start)(pthread_t *thread, void *(*run)(void *opaque),
+                        void *opaque);
+    void (*thread_join)(pthread_t thread);
 };
 
 /* The table in use; asked anew for every operation. */

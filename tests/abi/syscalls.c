@@ -157,6 +157,25 @@ static void try_made(struct vmem_vm *vm, const char *what, uint32_t kind,
     CALL(what, "free", vmem_backing_free(backing, &err));
 }
 
+/* By two threads, which needs a large range. */
+static void try_threads(struct vmem_vm *vm)
+{
+    const struct vmem_range all = { 0, 2 * VMEM_BACKING_POPULATE_SHARE };
+    const struct vmem_backing_request request = {
+        .struct_size = sizeof(request),
+        .name = "ram",
+        .size = all.size,
+        .kind = VMEM_BACKING_ANON,
+        .populate_threads = 2,
+    };
+    struct vmem_backing *backing = NULL;
+
+    must(vmem_backing_new_allocated(vm, &request, &backing, &err), "backing");
+    CALL("backing", "populate by threads",
+         vmem_backing_populate(backing, &all, &err));
+    must(vmem_backing_free(backing, &err), "backing");
+}
+
 struct kind {
     const char *what;
     uint64_t flags;
@@ -426,6 +445,7 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
         try_mapped(vm, &kinds[i]);
     }
+    try_threads(vm);
     try_custom(vm);
     try_device(vm);
     try_bitmap();

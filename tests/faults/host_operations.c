@@ -16,6 +16,7 @@
 #define BLOCK ((uint64_t)MIB(2))
 #define NR_BLOCKS 4
 #define HOST_SIZE (NR_BLOCKS * BLOCK)
+#define MUCH (3 * VMEM_BACKING_POPULATE_SHARE)
 #define MARK_STEP ((size_t)KIB(64))
 #define OLD_SIZE ((off_t)KIB(64))
 
@@ -27,6 +28,7 @@ struct host_spec {
     bool is_mapped;              /* made by the test, and described */
     enum host_kind mapped;
     uint64_t flags; /* VMEM_BACKING_* */
+    uint64_t populate_threads;
     bool is_locked;
 };
 
@@ -57,6 +59,7 @@ static int make_mapped(struct scene *it, struct vmem_backing **backing)
             it->spec->flags | (has_fd ? VMEM_BACKING_HAS_FD : 0) |
             (host_kind_is_shared(it->spec->mapped) ? VMEM_BACKING_SHARED : 0),
         .fd = part.memory.fd,
+        .populate_threads = it->spec->populate_threads,
     };
 
     return vmem_backing_new_mapped(it->vm, &mapping, backing, &it->err);
@@ -71,6 +74,7 @@ static int make_allocated(struct scene *it, struct vmem_backing **backing)
         .size = it->spec->size != 0 ? it->spec->size : HOST_SIZE,
         .flags = it->spec->flags,
         .kind = (uint32_t)it->spec->kind,
+        .populate_threads = it->spec->populate_threads,
     };
 
     return vmem_backing_new_allocated(it->vm, &request, backing, &it->err);
@@ -410,6 +414,21 @@ static int plug(struct scene *it)
     return vmem_source_populate(part.source, &range, &it->err);
 }
 
+/* Enough for threads: what is behind block 2, which is retained. */
+static int plug_much(struct scene *it)
+{
+    const struct vmem_range range = { 3 * BLOCK, MUCH };
+
+    return vmem_source_populate(part.source, &range, &it->err);
+}
+
+static int populate_much(struct scene *it)
+{
+    const struct vmem_range range = { BLOCK, MUCH };
+
+    return vmem_backing_populate(part.backing, &range, &it->err);
+}
+
 static int unplug(struct scene *it)
 {
     const struct vmem_range range = { BLOCK, 3 * BLOCK };
@@ -495,6 +514,12 @@ static const struct host_spec huge_memfd = { .kind =
 static const struct host_spec populated_anon = { .kind = VMEM_BACKING_ANON,
                                                  .flags =
                                                      VMEM_BACKING_POPULATE };
+static const struct host_spec threaded_anon = {
+    .kind = VMEM_BACKING_ANON,
+    .size = MUCH + 3 * BLOCK,
+    .flags = VMEM_BACKING_POPULATE,
+    .populate_threads = 3,
+};
 static const struct host_spec mapped_anon = MAPPED(HOST_ANON);
 static const struct host_spec mapped_anon_shared = MAPPED(HOST_ANON_SHARED);
 static const struct host_spec mapped_memfd = MAPPED(HOST_MEMFD);
@@ -577,7 +602,9 @@ const struct operation host_operations[] = {
           .check_failed = check_discard),
     USING("populating anonymous memory", populate, mapped_anon),
     USING("populating a memfd", populate, mapped_memfd),
+    USING("populating by threads", populate_much, threaded_anon),
     CHANGING("plugging anonymous memory", plug, populated_anon),
+    CHANGING("plugging by threads", plug_much, threaded_anon),
     CHANGING("plugging a memfd", plug, memfd),
     CHANGING("plugging huge pages", plug, huge_memfd, .pretends_huge = true),
     CHANGING("unplugging anonymous memory", unplug, populated_anon),

@@ -268,14 +268,16 @@ const char *point_balance(void)
     const size_t nr_fds = point_sys_nr_fds();
     const uint64_t nr_mapped = point_sys_mapped(point_has_failed("munmap"));
     const size_t nr_bad_closes = point_sys_nr_bad_closes();
+    const int nr_threads = point_sys_nr_threads();
 
     text[0] = '\0';
     if (nr_allocations != 0 || nr_fds != 0 || nr_mapped != 0 ||
-        nr_bad_closes != 0) {
+        nr_bad_closes != 0 || nr_threads != 0) {
         snprintf(text, sizeof(text),
                  "%" PRIu64 " allocations, %zu descriptors and %" PRIu64
-                 " mapped bytes are left, %zu descriptors closed twice",
-                 nr_allocations, nr_fds, nr_mapped, nr_bad_closes);
+                 " mapped bytes are left, %zu descriptors closed twice, %d "
+                 "threads not joined",
+                 nr_allocations, nr_fds, nr_mapped, nr_bad_closes, nr_threads);
     }
     return text;
 }

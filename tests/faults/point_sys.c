@@ -20,6 +20,7 @@ static bool refuses_discards;
 
 static bool is_open[MAX_FDS];
 static size_t nr_bad_closes;
+static int nr_unjoined;
 
 static struct {
     uintptr_t start;
@@ -350,6 +351,34 @@ static uint64_t sys_page_size(void)
     return vmemi_sys_linux.page_size();
 }
 
+/* At once and on this thread: what is planned to fail is counted in the order of
+ * the calls, which must be the same each time. */
+static int sys_thread_start(pthread_t *thread, void *(*run)(void *opaque),
+                            void *opaque)
+{
+    static const int variants[] = { -EAGAIN, -EINVAL, 0 };
+    const int variant = point("thread_start", variants);
+
+    if (variant == 0) {
+        *thread = pthread_self();
+        run(opaque);
+        nr_unjoined++;
+    }
+    return variant;
+}
+
+static void sys_thread_join(pthread_t thread)
+{
+    (void)thread;
+    point_reached("thread_join");
+    nr_unjoined--;
+}
+
+int point_sys_nr_threads(void)
+{
+    return nr_unjoined;
+}
+
 void point_sys_install(void)
 {
     static const struct vmemi_sys table = {
@@ -371,6 +400,8 @@ void point_sys_install(void)
         .pread = sys_pread,
         .pagemap_scan = sys_pagemap_scan,
         .page_size = sys_page_size,
+        .thread_start = sys_thread_start,
+        .thread_join = sys_thread_join,
     };
 
     vmemi_sys_set(&table);

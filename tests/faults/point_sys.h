@@ -14,6 +14,9 @@ void point_sys_remove(void);
 size_t point_sys_nr_fds(void);
 size_t point_sys_nr_bad_closes(void);
 
+/* Threads started and not joined. */
+int point_sys_nr_threads(void);
+
 /* Bytes mapped through the table and not unmapped again. excused: unmaps and
  * forgets what is left, and returns 0. */
 uint64_t point_sys_mapped(bool excused);

@@ -2,6 +2,7 @@
 #include "support/fake_sys.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <string.h>
 
 #include "host/kernel.h"
@@ -9,8 +10,10 @@
 
 static struct fake_sys *fake;
 
-/* Counts a call; 0, or the error that it must return. */
-static int enter(enum fake_call call)
+/* Threads of the library call at the same time. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+static int enter_locked(enum fake_call call)
 {
     unsigned int number = ++fake->nr_calls[call];
     unsigned int any_number = ++fake->nr_calls[FAKE_ANY];
@@ -29,23 +32,40 @@ static int enter(enum fake_call call)
     return -fake->error;
 }
 
+/* Counts a call; 0, or the error that it must return. */
+static int enter(enum fake_call call)
+{
+    int ret;
+
+    pthread_mutex_lock(&lock);
+    ret = enter_locked(call);
+    pthread_mutex_unlock(&lock);
+    return ret;
+}
+
 static int record(enum fake_call call, int detail, uint64_t start,
                   uint64_t size, int ret)
 {
     const size_t room = sizeof(fake->records) / sizeof(fake->records[0]);
 
+    pthread_mutex_lock(&lock);
     if (fake->nr_records < room) {
         fake->records[fake->nr_records++] =
             (struct fake_record){ call, detail, start, size, ret };
     }
+    pthread_mutex_unlock(&lock);
     return ret;
 }
 
 static int fake_madvise(void *hva, uint64_t size, int advice)
 {
+    const uint64_t distance =
+        (uint64_t)(uintptr_t)fake->hva - (uint64_t)(uintptr_t)hva;
     int ret = enter(FAKE_MADVISE);
 
-    if (ret == 0) {
+    if (advice == MADV_POPULATE_WRITE && fake->hva != NULL && distance < size) {
+        ret = -fake->hva_error;
+    } else if (ret == 0) {
         ret = vmemi_sys_linux.madvise(hva, size, advice);
     }
     return record(FAKE_MADVISE, advice, (uint64_t)(uintptr_t)hva, size, ret);
@@ -215,6 +235,19 @@ static uint64_t fake_page_size(void)
     return fake->page_size != 0 ? fake->page_size : vmemi_sys_linux.page_size();
 }
 
+static int fake_thread_start(pthread_t *thread, void *(*run)(void *opaque),
+                             void *opaque)
+{
+    int ret = enter(FAKE_THREAD_START);
+
+    return ret < 0 ? ret : vmemi_sys_linux.thread_start(thread, run, opaque);
+}
+
+static void fake_thread_join(pthread_t thread)
+{
+    vmemi_sys_linux.thread_join(thread);
+}
+
 void fake_sys_install(struct fake_sys *to_install)
 {
     static const struct vmemi_sys table = {
@@ -236,6 +269,8 @@ void fake_sys_install(struct fake_sys *to_install)
         .pread = fake_pread,
         .pagemap_scan = fake_pagemap_scan,
         .page_size = fake_page_size,
+        .thread_start = fake_thread_start,
+        .thread_join = fake_thread_join,
     };
 
     memset(to_install->nr_calls, 0, sizeof(to_install->nr_calls));
@@ -255,10 +290,10 @@ void fake_sys_remove(void)
 const char *fake_call_name(enum fake_call call)
 {
     static const char *const names[] = {
-        "madvise",      "fallocate",    "mincore", "mmap",  "munmap",
-        "memfd_create", "ftruncate",    "open",    "close", "unlink",
-        "fcntl",        "fstat",        "fstatfs", "lseek", "read",
-        "pread",        "pagemap_scan", "any",
+        "madvise",      "fallocate",    "mincore",      "mmap",  "munmap",
+        "memfd_create", "ftruncate",    "open",         "close", "unlink",
+        "fcntl",        "fstat",        "fstatfs",      "lseek", "read",
+        "pread",        "pagemap_scan", "thread_start", "any",
     };
 
     return names[call];

@@ -27,6 +27,7 @@ enum fake_call {
     FAKE_READ,
     FAKE_PREAD,
     FAKE_PAGEMAP_SCAN,
+    FAKE_THREAD_START,
     FAKE_CALLS,
     FAKE_ANY = FAKE_CALLS
 };
@@ -54,6 +55,11 @@ struct fake_sys {
     unsigned int first;
     unsigned int count;
     int error;
+
+    /* Besides: populating memory that holds this address fails with hva_error;
+     * NULL: none. */
+    const void *hva;
+    int hva_error;
 
     /* Besides: opening this path fails with path_error; NULL: none. */
     const char *path;

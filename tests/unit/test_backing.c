@@ -16,6 +16,7 @@
 #include <vmem/backing.h>
 #include <vmem/vm.h>
 
+#include "base/sized.h"
 #include "core/backing.h"
 #include "host/kernel.h"
 #include "support/fake_sys.h"
@@ -302,7 +303,9 @@ static void arguments_are_checked(void **state)
         refuse(fixture, &bad, code, VMEM_REASON_##reason, text);               \
     } while (0)
 
-    BAD(struct_size, sizeof(bad) - 1, -EINVAL, STRUCT_SIZE, "struct_size");
+    BAD(struct_size,
+        VMEMI_SIZE_THROUGH(struct vmem_backing_mapping, reserved) - 1, -EINVAL,
+        STRUCT_SIZE, "struct_size");
     BAD(struct_size, 0, -EINVAL, STRUCT_SIZE, "struct_size is 0");
     BAD(name, NULL, -EINVAL, ARGUMENT, "backing name is missing");
     BAD(name, "", -EINVAL, ARGUMENT, "backing name is missing");
