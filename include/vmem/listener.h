@@ -35,6 +35,12 @@ VMEM_BEGIN_DECLS
  * cutting, so a callback either did its whole range or nothing, and undoing is
  * the library's business.
  *
+ * What one change tells a listener is a batch, between @c begin and @c commit,
+ * for those that do better with many ranges at once. A change that tells it
+ * nothing has none. A @c populate that vetoes is undone in the same batch. When
+ * @c commit vetoes, what the batch populated counts as told, and is discarded in a
+ * batch of its own.
+ *
  * Callbacks run on the thread that changes the region, with the region's change
  * lock held. Queries and walks work in them; a change to any region of the same
  * vmem_vm is refused with -EDEADLK.
@@ -56,6 +62,12 @@ struct vmem_listener_ops {
     /** Called exactly once, after the last call of the others, also when
      *  registering fails; NULL: nothing to do. */
     void (*destroy)(void *opaque);
+    /** A batch begins: calls of populate and discard follow that belong
+     *  together. NULL: nothing to do. */
+    void (*begin)(void *opaque);
+    /** The batch is over. Returns 0, or a negative errno to veto; after discards
+     *  alone it does not matter. NULL: nothing to do. */
+    int (*commit)(void *opaque);
 };
 
 /** What a listener looks at. */

@@ -15,6 +15,7 @@ int vmemi_sized_read(void *dst, size_t dst_size, size_t first_size,
                      const void *src, const char *what, struct vmem_error *err)
 {
     size_t size;
+    size_t known;
 
     if (src == NULL) {
         return vmemi_fail(err, -EINVAL, VMEM_REASON_ARGUMENT, NULL,
@@ -31,8 +32,11 @@ int vmemi_sized_read(void *dst, size_t dst_size, size_t first_size,
                           "%s: struct_size is %zu, the limit is %d", what, size,
                           MOST_BYTES);
     }
+    /* A part of a member is none: half a pointer must not be followed. */
+    known = size - size % sizeof(uint64_t);
+    known = known < first_size ? first_size : known;
     memset(dst, 0, dst_size);
-    memcpy(dst, src, size < dst_size ? size : dst_size);
+    memcpy(dst, src, known < dst_size ? known : dst_size);
     for (size_t i = dst_size; i < size; i++) {
         if (((const unsigned char *)src)[i] != 0) {
             return vmemi_fail(err, -E2BIG, VMEM_REASON_STRUCT_TAIL, NULL,

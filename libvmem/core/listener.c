@@ -61,38 +61,82 @@ static void discard_run(struct vmem_listener *listener,
     }
 }
 
-/* Tells one listener discard for [from, end) of what the terms say. */
+/* A batch: what follows belongs together, until commit_batch(). */
+static void begin_batch(const struct vmem_listener *listener)
+{
+    if (listener->ops.begin != NULL) {
+        listener->ops.begin(listener->opaque);
+    }
+}
+
+static int commit_batch(const struct vmem_listener *listener)
+{
+    int ret = listener->ops.commit != NULL
+                  ? listener->ops.commit(listener->opaque)
+                  : 0;
+
+    return ret > 0 ? -EINVAL : ret;
+}
+
+/* Tells one listener discard for [from, end) of what the terms say, inside a
+ * batch that begins here unless it has begun. */
+static void discard_in_batch(struct vmem_listener *listener,
+                             const struct vmemi_terms *terms, uint64_t from,
+                             uint64_t end, bool begun)
+{
+    struct vmem_range run;
+
+    for (uint64_t pos = from; vmemi_terms_next_run(terms, pos, end, &run);
+         pos = vmemi_range_end(&run)) {
+        if (!begun) {
+            begin_batch(listener);
+            begun = true;
+        }
+        discard_run(listener, &run);
+    }
+    if (begun) {
+        commit_batch(listener); /* a discard cannot fail */
+    }
+}
+
 static void discard_one(struct vmem_listener *listener,
                         const struct vmemi_terms *terms, uint64_t from,
                         uint64_t end)
 {
-    struct vmem_range run;
-
-    for (uint64_t pos = from; vmemi_terms_next_run(terms, pos, end, &run);
-         pos = vmemi_range_end(&run)) {
-        discard_run(listener, &run);
-    }
+    discard_in_batch(listener, terms, from, end, false);
 }
 
 /* Tells one listener populate for [from, end) of what the terms say; a veto is
- * undone before it is returned. */
+ * undone before it is returned, in the same batch, or in another one if it was
+ * the end of the batch that failed. */
 static int populate_one(struct vmem_listener *listener,
                         const struct vmemi_terms *terms, uint64_t from,
                         uint64_t end)
 {
+    bool begun = false;
     struct vmem_range run;
+    int ret;
 
     for (uint64_t pos = from; vmemi_terms_next_run(terms, pos, end, &run);
          pos = vmemi_range_end(&run)) {
         uint64_t told;
-        int ret = populate_run(listener, &run, &told);
 
+        if (!begun) {
+            begin_batch(listener);
+            begun = true;
+        }
+        ret = populate_run(listener, &run, &told);
         if (ret < 0) {
-            discard_one(listener, terms, from, told);
+            discard_in_batch(listener, terms, from, told, true);
             return ret;
         }
     }
-    return 0;
+    ret = begun ? commit_batch(listener) : 0;
+    if (ret < 0) {
+        vmemi_add_locked(&listener->region->nr_vetoes, 1);
+        discard_one(listener, terms, from, end);
+    }
+    return ret;
 }
 
 /* The part of a range that a listener can see; false if there is none. */

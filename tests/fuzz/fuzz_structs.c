@@ -86,6 +86,12 @@ static void ignore_change(void *opaque)
     (void)opaque;
 }
 
+static int accept_batch(void *opaque)
+{
+    (void)opaque;
+    return 0;
+}
+
 /* Structs as a host would fill them; pointers stay as they are here, or become
  * NULL, or another name. */
 static const struct vmem_vm_config good_vm = {
@@ -138,6 +144,8 @@ static const struct vmem_listener_ops good_listener_ops = {
     .struct_size = sizeof(good_listener_ops),
     .populate = accept_range,
     .discard = ignore_range,
+    .begin = ignore_change,
+    .commit = accept_batch,
     .destroy = count_destroy,
 };
 static const struct vmem_device_config good_device = {
@@ -271,7 +279,7 @@ static int make_listener_ops(const void *ops)
     ret = vmem_listener_add(empty, &good_listener, ops, NULL, &made, NULL);
     fuzz_check((ret == 0) == (made != NULL), "ret %d", ret);
     fuzz_check(vmem_listener_remove(made, NULL) == 0, "remove");
-    check_destroyed(ops, sizeof(struct vmem_listener_ops),
+    check_destroyed(ops, offsetof(struct vmem_listener_ops, begin),
                     offsetof(struct vmem_listener_ops, destroy));
     return ret;
 }
@@ -310,6 +318,7 @@ static const struct {
     int (*make)(const void *config);
     bool has_name;
     size_t pointers[6];
+    size_t first_size; /* of the first release; 0: the same */
 } inputs[] = {
     { &good_vm,
       sizeof(good_vm),
@@ -361,7 +370,9 @@ static const struct {
       make_listener_ops,
       false,
       { AT(vmem_listener_ops, populate), AT(vmem_listener_ops, discard),
-        AT(vmem_listener_ops, destroy) } },
+        AT(vmem_listener_ops, destroy), AT(vmem_listener_ops, begin),
+        AT(vmem_listener_ops, commit) },
+      AT(vmem_listener_ops, begin) },
     { &good_device,
       sizeof(good_device),
       make_device,
@@ -443,6 +454,8 @@ static void change_bytes(struct fuzz_input *input, unsigned i, uint8_t *bytes,
 static void check_input(struct fuzz_input *input, unsigned i)
 {
     const size_t known = inputs[i].size;
+    const size_t first =
+        inputs[i].first_size != 0 ? inputs[i].first_size : known;
     size_t claimed = take_size(input, known);
     size_t size = claimed > known ? claimed : known;
     uint8_t *all = calloc(1, size);
@@ -461,9 +474,16 @@ static void check_input(struct fuzz_input *input, unsigned i)
     memcpy(bytes, all, given);
     memcpy(bytes, &claimed, sizeof(claimed));
     memcpy(all, &known, sizeof(known));
+    if (claimed >= first && claimed < known) {
+        /* What is not given, or half given, counts as zero. */
+        size_t whole = claimed - claimed % sizeof(uint64_t);
+
+        whole = whole < first ? first : whole;
+        memset(all + whole, 0, known - whole);
+    }
 
     ret = inputs[i].make(bytes);
-    if (claimed < known) {
+    if (claimed < first) {
         expected = -EINVAL;
     } else if (has_tail) {
         expected = -E2BIG;

@@ -119,6 +119,10 @@ static bool check_range(struct recorder *recorder, const char *what,
         complain(recorder, "%s: %s after destroy", recorder->name, what);
         return false;
     }
+    recorder->nr_in_batch++;
+    if (!recorder->in_batch) {
+        complain(recorder, "%s: %s outside of a batch", recorder->name, what);
+    }
     if (range->size == 0 || end < range->offset ||
         range->offset < recorder->window.offset || end > window_end(recorder)) {
         complain(recorder,
@@ -230,6 +234,9 @@ static void on_destroy(void *opaque)
     if (recorder->nr_destroys++ > 0) {
         complain(recorder, "%s: destroyed twice", recorder->name);
     }
+    if (recorder->in_batch) {
+        complain(recorder, "%s: destroyed in a batch", recorder->name);
+    }
     if (recorder_has_any(recorder, &all)) {
         complain(recorder, "%s: destroyed with something left", recorder->name);
     }
@@ -239,6 +246,36 @@ static void on_destroy(void *opaque)
     }
 }
 
+static void on_begin(void *opaque)
+{
+    struct recorder *recorder = opaque;
+
+    if (recorder->in_batch || recorder->nr_destroys > 0) {
+        complain(recorder, "%s: begin in a batch or at the end",
+                 recorder->name);
+    }
+    recorder->in_batch = true;
+    recorder->nr_in_batch = 0;
+    if (recorder->tells_batches) {
+        journal_add(recorder->journal, recorder->name, '{', NULL);
+    }
+}
+
+static int on_commit(void *opaque)
+{
+    struct recorder *recorder = opaque;
+    const bool veto = recorder->nr_commits++ == recorder->no_commit_at;
+
+    if (!recorder->in_batch || recorder->nr_in_batch == 0) {
+        complain(recorder, "%s: commit of nothing", recorder->name);
+    }
+    recorder->in_batch = false;
+    if (recorder->tells_batches) {
+        journal_add(recorder->journal, recorder->name, veto ? '#' : '}', NULL);
+    }
+    return veto ? recorder->veto_code : 0;
+}
+
 const struct vmem_listener_ops *recorder_ops(void)
 {
     static const struct vmem_listener_ops ops = {
@@ -246,6 +283,8 @@ const struct vmem_listener_ops *recorder_ops(void)
         .populate = on_populate,
         .discard = on_discard,
         .destroy = on_destroy,
+        .begin = on_begin,
+        .commit = on_commit,
     };
 
     return &ops;
@@ -261,6 +300,7 @@ void recorder_init(struct recorder *recorder, const char *name,
     recorder->journal = journal;
     recorder->veto_at = UINT64_MAX;
     recorder->veto_code = -ENOSPC;
+    recorder->no_commit_at = UINT64_MAX;
     if (unit > 0) {
         recorder->shadow = g_malloc0(region_size / unit + 1);
     }
@@ -306,6 +346,7 @@ void recorder_forget_calls(struct recorder *recorder)
     recorder->nr_populates = 0;
     recorder->nr_discards = 0;
     recorder->nr_vetoes = 0;
+    recorder->nr_commits = 0;
     recorder->first_sequence = 0;
     recorder->last_sequence = 0;
 }

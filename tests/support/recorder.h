@@ -54,6 +54,8 @@ struct recorder {
      * the one that finds 0 refuses, and leaves UINT64_MAX. */
     uint64_t *veto_countdown;
     int veto_code;
+    bool tells_batches;    /* begin, commit and its veto are events { } # */
+    uint64_t no_commit_at; /* which commit refuses, from 0 */
     /* Called inside each callback, after it was recorded. */
     void (*inside)(struct recorder *recorder, enum recorder_call call,
                    const struct vmem_range *range);
@@ -66,6 +68,9 @@ struct recorder {
     uint64_t nr_discards;
     uint64_t nr_vetoes;
     uint64_t nr_destroys;
+    uint64_t nr_commits;
+    bool in_batch;
+    uint64_t nr_in_batch;    /* calls in this batch */
     uint64_t first_sequence; /* of the calls since recorder_forget_calls() */
     uint64_t last_sequence;
     uint64_t nr_complaints;
