@@ -42,8 +42,7 @@ static void discard(const struct vmem_range *range, void *opaque)
 /* The last call of all: what opaque points to could be freed here. */
 static void destroy(void *opaque)
 {
-    (void)opaque;
-    printf("  destroy\n");
+    printf("  destroy, %u MiB are free\n", (unsigned)*(uint64_t *)opaque);
 }
 
 static int start(struct vmem_error *err)
@@ -66,11 +65,13 @@ static int start(struct vmem_error *err)
 /* Follows 8..36 MiB. Fails, with destroy called, or has all of the present. */
 static int join(const char *name, uint64_t *room, struct vmem_error *err)
 {
-    struct vmem_listener_ops ops = { sizeof(ops), populate, discard, destroy };
-    struct vmem_listener_config what = { sizeof(what), .name = name };
+    const struct vmem_listener_ops ops = { sizeof(ops), .populate = populate,
+                                           .discard = discard,
+                                           .destroy = destroy };
+    const struct vmem_listener_config what = { sizeof(what), .name = name,
+                                               .window = { 8 * MIB, 28 * MIB },
+                                               .granularity = 4 * MIB };
 
-    what.window = (struct vmem_range){ 8 * MIB, 28 * MIB };
-    what.granularity = 4 * MIB;
     printf("%s joins\n", name);
     return vmem_listener_add(ram, &what, &ops, room, &listener, err);
 }
@@ -79,8 +80,7 @@ static int join(const char *name, uint64_t *room, struct vmem_error *err)
 //! [run]
 static int run(struct vmem_error *err)
 {
-    static uint64_t small = 4;
-    static uint64_t large = 64;
+    static uint64_t small = 4, large = 64;
     const struct vmem_range low = { 4 * MIB, 12 * MIB };
     const struct vmem_range high = { 32 * MIB, 8 * MIB };
 

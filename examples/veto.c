@@ -51,13 +51,14 @@ static int start(struct mapper *mapper, struct vmem_error *err)
     struct vmem_region_config memory = { sizeof(memory), .name = "ram" };
     struct vmem_device_config virtio = { sizeof(virtio), .name = "vmem0" };
     struct vmem_listener_config what = { sizeof(what), .name = "mapper" };
-    struct vmem_listener_ops ops = { sizeof(ops), map, unmap, NULL };
+    struct vmem_listener_ops ops = { sizeof(ops), .populate = map };
 
     memory.size = 64 * MIB;
     virtio.gpa = 4096 * MIB;
     virtio.block_size = BLOCK;
     virtio.requested_size = 32 * MIB;
     what.granularity = BLOCK;
+    ops.discard = unmap;
 
     if (vmem_vm_new(&machine, &vm, err) < 0 ||
         vmem_region_new(vm, &memory, &ram, err) < 0 ||
