@@ -38,6 +38,12 @@ int vmemi_bitmap_for_each_range(const struct vmem_bitmap *bitmap,
                                 const struct vmem_range *window,
                                 vmem_range_fn fn, void *opaque);
 
+/* Each block becomes 1 << shift bits, shift at least 1, from bit 0 of words on;
+ * bits behind the last one are clear. The range is checked. */
+void vmemi_bitmap_expand(const struct vmem_bitmap *bitmap, uint64_t first_block,
+                         uint64_t nr_blocks, unsigned int shift,
+                         uint64_t *words);
+
 /* Bytes that a bitmap of so many blocks occupies, for tests and statistics. */
 size_t vmemi_bitmap_bytes(uint64_t nr_blocks);
 

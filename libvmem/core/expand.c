@@ -65,6 +65,15 @@ static int append_run(const struct vmem_range *run, void *opaque)
     return 0;
 }
 
+/* Does the window begin and end with a block? */
+static bool has_whole_blocks(const struct vmem_source *source,
+                             const struct vmem_range *window)
+{
+    const uint64_t block_size = UINT64_C(1) << source->block_shift;
+
+    return ((window->offset | window->size) & (block_size - 1)) == 0;
+}
+
 static int expand_runs(struct vmem_region *region,
                        const struct vmem_range *window, unsigned int shift,
                        uint64_t *words)
@@ -91,6 +100,13 @@ static int expand_locked(struct vmem_region *region,
         if (source->block_shift == shift) {
             return vmem_bitmap_copy_out(source->blocks, window->offset >> shift,
                                         window->size >> shift, words);
+        }
+        if (source->block_shift > shift && has_whole_blocks(source, window)) {
+            vmemi_bitmap_expand(source->blocks,
+                                window->offset >> source->block_shift,
+                                window->size >> source->block_shift,
+                                source->block_shift - shift, words);
+            return 0;
         }
     }
     return expand_runs(region, window, shift, words);

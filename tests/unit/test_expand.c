@@ -348,12 +348,120 @@ static void a_callback_may_expand_its_own_and_other_regions(void **state)
     close_world(&world);
 }
 
+/* ---- pages smaller than blocks, chunk by chunk ---- */
+
+#define NR_BLOCKS ((uint64_t)333)
+
+static uint64_t next_random(uint64_t *seed)
+{
+    *seed = *seed * UINT64_C(6364136223846793005) + 1442695040888963407u;
+    return *seed >> 16;
+}
+
+/* 64 blocks: each of what there is a way of its own for. */
+static uint64_t make_chunk(uint64_t *seed)
+{
+    switch (next_random(seed) % 6) {
+    case 0:
+        return 0;
+    case 1:
+        return UINT64_MAX;
+    case 2:
+        return UINT64_C(0x5555555555555555) << next_random(seed) % 2;
+    case 3:
+        return UINT64_C(1) << next_random(seed) % 64;
+    case 4:
+        return UINT64_MAX << next_random(seed) % 64;
+    default:
+        return next_random(seed) << 32 ^ next_random(seed);
+    }
+}
+
+static void compare_blocks(struct vmem_region *region, const bool *is_set,
+                           unsigned shift, uint64_t first, uint64_t nr)
+{
+    const struct vmem_range window = { (first << shift) * UNIT,
+                                       (nr << shift) * UNIT };
+    const uint64_t nr_words = ((nr << shift) + 63) / 64;
+    uint64_t *words = g_new(uint64_t, nr_words + 1);
+
+    for (uint64_t i = 0; i <= nr_words; i++) {
+        words[i] = UNTOUCHED;
+    }
+    assert_int_equal(vmem_region_expand_bitmap(region, &window, UNIT, words),
+                     0);
+    for (uint64_t page = 0; page < nr_words * 64; page++) {
+        const bool expected =
+            page < nr << shift && is_set[first + (page >> shift)];
+
+        if ((words[page / 64] >> page % 64 & 1) != expected) {
+            fail_msg("%u pages a block, blocks %llu to %llu: page %llu",
+                     1u << shift, (unsigned long long)first,
+                     (unsigned long long)(first + nr),
+                     (unsigned long long)page);
+        }
+    }
+    assert_int_equal(words[nr_words], UNTOUCHED);
+    g_free(words);
+}
+
+static void blocks_of_many_pages_become_as_many_bits(void **state)
+{
+    const struct vmem_vm_config config = { .struct_size = sizeof(config),
+                                           .name = "vm" };
+    uint64_t seed = 1;
+
+    (void)state;
+    for (unsigned round = 0; round < 12 * 20; round++) {
+        const unsigned shift = 1 + round % 12;
+        const uint64_t block_size = UNIT << shift;
+        const struct vmem_source_config source_config = {
+            .struct_size = sizeof(source_config),
+            .name = "source",
+            .block_size = block_size,
+        };
+        bool is_set[NR_BLOCKS] = { false };
+        struct vmem_region *region;
+        struct vmem_source *source;
+        struct vmem_vm *vm;
+        uint64_t chunk = 0;
+
+        assert_int_equal(vmem_vm_new(&config, &vm, NULL), 0);
+        region = add_region(vm, "blocks", NR_BLOCKS * block_size);
+        assert_int_equal(vmem_source_add(region, &source_config, &source, NULL),
+                         0);
+        for (uint64_t i = 0; i < NR_BLOCKS; i++) {
+            const struct vmem_range block = { i * block_size, block_size };
+
+            /* The same for a while, too. */
+            if (i % 64 == 0 && (i == 0 || next_random(&seed) % 3 != 0)) {
+                chunk = make_chunk(&seed);
+            }
+            is_set[i] = (chunk >> i % 64 & 1) != 0;
+            if (is_set[i]) {
+                assert_int_equal(vmem_source_populate(source, &block, NULL), 0);
+            }
+        }
+        compare_blocks(region, is_set, shift, 0, NR_BLOCKS);
+        for (unsigned i = 0; i < 4; i++) {
+            const uint64_t first = next_random(&seed) % NR_BLOCKS;
+            const uint64_t nr = 1 + next_random(&seed) % (NR_BLOCKS - first);
+
+            compare_blocks(region, is_set, shift, first, nr);
+        }
+        assert_int_equal(vmem_source_remove(source, NULL), 0);
+        assert_int_equal(vmem_region_free(region, NULL), 0);
+        assert_int_equal(vmem_vm_free(vm, NULL), 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_page_size_agrees_with_asking_for_each_page),
         cmocka_unit_test(full_and_empty_regions_are_all_ones_and_zeros),
         cmocka_unit_test(alternating_blocks_alternate_in_the_pages),
+        cmocka_unit_test(blocks_of_many_pages_become_as_many_bits),
         cmocka_unit_test(a_page_larger_than_a_block_needs_all_of_its_blocks),
         cmocka_unit_test(a_refused_call_writes_nothing),
         cmocka_unit_test(the_largest_region_has_pages_at_its_end),
