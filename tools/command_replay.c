@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "backing_option.h"
+#include "picture.h"
 #include "replay.h"
 #include "units.h"
 
@@ -140,16 +141,43 @@ static enum exit_code replay_files(char **paths, int nr_paths,
     return code;
 }
 
+/* The same with a picture of it, if there is a path to put it. */
+static enum exit_code replay_drawn(char **paths, int nr_paths, const char *svg,
+                                   struct replay_options *options,
+                                   struct report *report)
+{
+    g_autofree char *name = g_filename_display_basename(paths[0]);
+    g_autofree char *subtitle =
+        g_strdup_printf("replayed on %s; %s", options->backing,
+                        options->touch ? "every plugged page is written"
+                                       : "nothing is written");
+    const struct picture_caption caption = {
+        .title = name,
+        .subtitle = subtitle,
+        .clock = "time since the recorded machine started",
+    };
+    struct history *history = history_new();
+    const struct watch watch = history_watch(history);
+    enum exit_code code;
+
+    options->watch = svg != NULL ? &watch : NULL;
+    code = replay_files(paths, nr_paths, options, report);
+    code = picture_save(history, &caption, svg, code, report);
+    history_free(history);
+    return code;
+}
+
 int command_replay(int argc, char **argv)
 {
     g_autofree char *backing = NULL;
     g_autofree char *fault = NULL;
+    g_autofree char *svg = NULL;
     gboolean touch = FALSE;
     gboolean json = FALSE;
     gboolean verbose = FALSE;
     const struct command_value values[] = {
-        { "backing", &backing }, { "touch", &touch },     { "fault", &fault },
-        { "json", &json },       { "verbose", &verbose },
+        { "backing", &backing }, { "touch", &touch }, { "fault", &fault },
+        { "svg", &svg },         { "json", &json },   { "verbose", &verbose },
     };
     struct replay_options options = { 0 };
     struct report report;
@@ -166,9 +194,13 @@ int command_replay(int argc, char **argv)
         fprintf(stderr, "vmemctl: unknown fault \"%s\"\n", fault);
         return EXIT_CODE_REFUSED;
     }
+    if (svg != NULL && argc > 2) {
+        fprintf(stderr, "vmemctl: --svg draws one trace, not %d\n", argc - 1);
+        return EXIT_CODE_REFUSED;
+    }
     options.rig.skip_discard = fault != NULL;
     options.touch = touch || fault != NULL;
     report_init(&report, "replay", json, verbose);
-    return report_finish(&report,
-                         replay_files(argv + 1, argc - 1, &options, &report));
+    return report_finish(
+        &report, replay_drawn(argv + 1, argc - 1, svg, &options, &report));
 }

@@ -4,6 +4,8 @@
 #include <stdio.h>
 
 #include "backing_option.h"
+#include "picture.h"
+#include "sim/guest_sim.h"
 #include "sim_run.h"
 #include "units.h"
 
@@ -17,6 +19,7 @@ struct texts {
     char *resize;
     char *backing;
     char *trace;
+    char *svg;
     char **fail;
     gint64 seed;
     gboolean touch;
@@ -34,6 +37,7 @@ static void clear_texts(struct texts *texts)
     g_free(texts->resize);
     g_free(texts->backing);
     g_free(texts->trace);
+    g_free(texts->svg);
     g_strfreev(texts->fail);
 }
 
@@ -96,6 +100,35 @@ static enum exit_code run(const struct sim_options *options,
     return code;
 }
 
+/* The same with a picture of it, if there is a path to put it. */
+static enum exit_code run_drawn(struct sim_options *options, const char *svg,
+                                struct report *report)
+{
+    g_autofree char *title = g_strdup_printf(
+        "Simulated %s guest, pattern %s, seed %" G_GUINT64_FORMAT,
+        vmem_guest_kind_name(options->kind),
+        vmem_guest_pattern_name(options->pattern), options->seed);
+    g_autofree char *unit = units_format_bytes(options->memory_block);
+    g_autofree char *subtitle = g_strdup_printf(
+        "memory blocks of %s, on %s; %s", unit, options->backing,
+        options->touch ? "every plugged page is written"
+                       : "nothing is written");
+    const struct picture_caption caption = {
+        .title = title,
+        .subtitle = subtitle,
+        .clock = "virtual time",
+    };
+    struct history *history = history_new();
+    const struct watch watch = history_watch(history);
+    enum exit_code code;
+
+    options->watch = svg != NULL ? &watch : NULL;
+    code = run(options, report);
+    code = picture_save(history, &caption, svg, code, report);
+    history_free(history);
+    return code;
+}
+
 static bool parse(int *argc, char ***argv, struct texts *texts)
 {
     const struct command_value values[] = {
@@ -110,6 +143,7 @@ static bool parse(int *argc, char ***argv, struct texts *texts)
         { "backing", &texts->backing },
         { "touch", &texts->touch },
         { "trace", &texts->trace },
+        { "svg", &texts->svg },
         { "json", &texts->json },
         { "verbose", &texts->verbose },
     };
@@ -133,7 +167,8 @@ int command_sim(int argc, char **argv)
     if (parse(&argc, &argv, &texts)) {
         if (read_options(&texts, &options, &error)) {
             report_init(&report, "sim", texts.json, texts.verbose);
-            code = report_finish(&report, run(&options, &report));
+            code =
+                report_finish(&report, run_drawn(&options, texts.svg, &report));
         } else {
             fprintf(stderr, "vmemctl: %s\n", error->message);
         }

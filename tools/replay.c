@@ -10,6 +10,34 @@
  * the better part of the time. */
 #define MEASURE_EVERY 64
 
+/* What a record is to somebody who looks on. */
+static enum watch_what kind_of(enum trace_op op)
+{
+    switch (op) {
+    case TRACE_RESIZE:
+        return WATCH_RESIZE;
+    case TRACE_SYSTEM_RESET:
+    case TRACE_DRIVER_RESET:
+    case TRACE_WAKEUP:
+        return WATCH_RESET;
+    case TRACE_BUSY_ON:
+        return WATCH_BUSY;
+    case TRACE_BUSY_OFF:
+        return WATCH_READY;
+    default:
+        return WATCH_REQUEST;
+    }
+}
+
+static void tell_watch(struct replay *replay, enum watch_what what, int device,
+                       double seconds)
+{
+    const struct watch_step step = { what, device, seconds,
+                                     replay->totals->nr_requests };
+
+    watch_step(replay->options->watch, &step);
+}
+
 static void replay_record(struct replay *replay,
                           const struct trace_record *record)
 {
@@ -27,6 +55,7 @@ static void replay_record(struct replay *replay,
             replay_check_device(replay, i);
         }
     }
+    tell_watch(replay, kind_of(record->op), record->device, record->seconds);
     if (replay->nr_unmeasured >= MEASURE_EVERY) {
         replay_measure(replay, &sample);
     }
@@ -52,12 +81,14 @@ static void replay_records(struct replay *replay)
     }
     replay_measure(replay, &sample);
     replay_report_sample(replay, &sample, seconds, "the end");
+    tell_watch(replay, WATCH_END, TRACE_ALL_DEVICES, seconds);
 }
 
 static void dismantle(struct replay *replay)
 {
     struct vmem_error err = VMEM_ERROR_INIT;
 
+    watch_end(replay->options->watch);
     for (unsigned i = 0; i < replay->trace->devices->len; i++) {
         if (rig_dismantle(&replay->rigs[i], &err) < 0) {
             replay_fail(replay, "listener", "cannot take %s apart: %s",
@@ -71,6 +102,12 @@ static void dismantle(struct replay *replay)
         replay_fail(replay, "listener", "cannot free the machine: %s",
                     err.message);
     }
+}
+
+/* When the recording begins. */
+static double first_second(const struct trace *trace)
+{
+    return trace->records->len > 0 ? trace_get_record(trace, 0)->seconds : 0;
 }
 
 /* Machine and devices; false and a report if the host cannot. */
@@ -97,6 +134,11 @@ static bool assemble(struct replay *replay)
         if (ret == 0 && replay->options->touch) {
             touch_prepare(rig->hva, device->region_size, device->block_size);
         }
+    }
+    if (ret == 0) {
+        ret = watch_begin(replay->options->watch, replay->rigs,
+                          replay->trace->devices->len,
+                          first_second(replay->trace), &err);
     }
     if (ret < 0) {
         replay_fail_host(replay, "the host cannot: %s",

@@ -9,6 +9,7 @@
 #include "report.h"
 #include "rig.h"
 #include "trace.h"
+#include "watch.h"
 
 /* Replays a trace on real memory and compares everything that can be: each
  * answer with the recorded one, the plugged size with what the recorded answers
@@ -17,8 +18,9 @@
 
 struct replay_options {
     struct rig_options rig;
-    const char *backing; /* as the user wrote it */
-    bool touch;          /* write every plugged page */
+    const char *backing;       /* as the user wrote it */
+    bool touch;                /* write every plugged page */
+    const struct watch *watch; /* looks on; NULL: nobody */
 };
 
 /* What happened in one trace, in bytes. Resident means measured. */

@@ -99,6 +99,8 @@ static int on_request(const uint8_t *request, uint8_t *response, void *opaque)
     if (sim->options->touch && result.response == VMEM_RESPONSE_ACK) {
         touch_after(sim, type, request);
     }
+    sim->nr_answers++;
+    sim_tell_watch(sim, WATCH_REQUEST);
     return 0;
 }
 

@@ -8,6 +8,7 @@
 #include <glib.h>
 
 #include "rig.h"
+#include "watch.h"
 
 /* One entry of --resize. */
 enum sim_step_kind {
@@ -37,7 +38,8 @@ struct sim_options {
     uint64_t busy_from_ns;  /* the region is frozen from here ... */
     uint64_t busy_until_ns; /* ... to here; equal: never */
     bool touch;
-    const char *trace; /* file to write, or NULL */
+    const char *trace;         /* file to write, or NULL */
+    const struct watch *watch; /* looks on; NULL: nobody */
 };
 
 /* Each parses one option; false and an error when it is wrong. */

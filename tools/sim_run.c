@@ -68,6 +68,7 @@ static void reboot(struct sim *sim)
     if (ret < 0 && !(ret == -EBUSY && sim->rig.frozen)) {
         sim_fail(sim, "reset", "system reset failed: %s", err.message);
     }
+    sim_tell_watch(sim, WATCH_RESET);
     sim->status = vmem_guest_boot(sim->guest);
 }
 
@@ -94,6 +95,7 @@ static char *take_step(struct sim *sim, const struct sim_step *step)
         if (vmem_device_resize(sim->rig.device, step->size, &err) < 0) {
             sim_fail(sim, "resize", "resize failed: %s", err.message);
         }
+        sim_tell_watch(sim, WATCH_RESIZE);
         return g_strdup_printf("resize %s", size);
     }
     }
@@ -116,6 +118,7 @@ static void run_steps(struct sim *sim, struct sim_sample *sample)
         progress_step(&sim->report->progress, event);
     }
     sim_measure(sim, sample);
+    sim_tell_watch(sim, WATCH_END);
 }
 
 static void save_trace(struct sim *sim)

@@ -27,6 +27,7 @@ struct sim {
     uint64_t nr_populates;      /* that it was asked for */
     bool was_busy;              /* the busy period is over */
     int status;                 /* an enum vmem_guest_status */
+    uint64_t nr_answers;        /* that the guest got */
     uint64_t peak_resident;
     GPtrArray *failures; /* of struct sim_failure */
     bool host_failed;
@@ -51,6 +52,8 @@ void sim_dismantle(struct sim *sim);
 void sim_clear(struct sim *sim);
 /* Begins or ends the busy period if it is time to. */
 void sim_follow_clock(struct sim *sim);
+/* Something has happened that one could see. */
+void sim_tell_watch(struct sim *sim, enum watch_what what);
 
 /* sim_guest.c: the callbacks of the guest. */
 

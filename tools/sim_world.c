@@ -11,6 +11,7 @@
 /* Where guests have it: above 4 GiB, aligned for the largest memory block. */
 #define GPA ((uint64_t)4 << 30)
 #define LARGEST_UNIT ((uint64_t)2 << 30)
+#define NS_PER_SECOND 1e9
 
 static uint64_t clock_ns(void *opaque)
 {
@@ -145,6 +146,9 @@ bool sim_assemble(struct sim *sim)
     if (ret == 0) {
         ret = make_device(sim, &err);
     }
+    if (ret == 0) {
+        ret = watch_begin(options->watch, &sim->rig, 1, 0, &err);
+    }
     if (ret < 0) {
         sim_fail_host(sim, "the host cannot: %s",
                       err.message[0] != '\0' ? err.message : g_strerror(-ret));
@@ -152,10 +156,22 @@ bool sim_assemble(struct sim *sim)
     return ret == 0;
 }
 
+void sim_tell_watch(struct sim *sim, enum watch_what what)
+{
+    const struct watch_step step = {
+        .what = what,
+        .seconds = (double)clock_ns(sim) / NS_PER_SECOND,
+        .nr_requests = sim->nr_answers,
+    };
+
+    watch_step(sim->options->watch, &step);
+}
+
 void sim_dismantle(struct sim *sim)
 {
     struct vmem_error err = VMEM_ERROR_INIT;
 
+    watch_end(sim->options->watch);
     if (sim->veto != NULL && vmem_listener_remove(sim->veto, &err) < 0) {
         sim_fail(sim, "listener", "cannot remove a listener: %s", err.message);
     }
@@ -210,11 +226,13 @@ void sim_follow_clock(struct sim *sim)
     if (!sim->rig.frozen && now_ns >= options->busy_from_ns) {
         ret = vmem_region_freeze(sim->rig.region, RIG_FREEZER, &err);
         sim->rig.frozen = ret == 0;
+        sim_tell_watch(sim, WATCH_BUSY);
     }
     if (sim->rig.frozen && now_ns >= options->busy_until_ns) {
         ret = vmem_region_thaw(sim->rig.region, RIG_FREEZER, &err);
         sim->rig.frozen = false;
         sim->was_busy = true;
+        sim_tell_watch(sim, WATCH_READY);
     }
     if (ret < 0) {
         sim_fail(sim, "host", "cannot freeze or thaw: %s", err.message);

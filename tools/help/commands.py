@@ -52,6 +52,11 @@ SIM_TIME = ("A step of --resize takes 10 virtual seconds, or until the guest is 
             "take the suffixes K, M, G and T.")
 
 
+PICTURE = ("--svg draws requested, plugged, resident and retained memory over time "
+           "and, below, which blocks are plugged. Memory is resident only where "
+           "somebody writes to it, as --touch does.")
+
+
 def words(what):
     """What completion offers for an option that takes one of these."""
     return [term[:term.find(":") + 1] or term for term, _ in what.rows]
@@ -61,6 +66,8 @@ BACKING = Option("backing", "b", "string", "KIND",
                  "What the memory is (default: memfd)", words(BACKINGS))
 TOUCH = Option("touch", "t", "flag", "",
                "Write every plugged page, so that memory is really used")
+SVG = Option("svg", "", "filename", "FILE",
+             "Draw sizes and blocks over time, as SVG")
 JSON = Option("json", "", "flag", "", "Print one JSON object, for machines")
 VERBOSE = Option("verbose", "v", "flag", "", "Show what the library logs")
 
@@ -97,6 +104,7 @@ COMMANDS = [
                    "Break something on purpose, to see it noticed: skip-discard "
                    "keeps unplugged memory (implies --touch)",
                    ["skip-discard"]),
+            SVG,
             JSON,
             VERBOSE,
         ],
@@ -106,11 +114,14 @@ COMMANDS = [
             "asking the kernel; retained is unplugged but could not be given "
             "back; peak is the highest resident so far; syscalls are those of "
             "discards and populates. In JSON all sizes are in bytes.",
+            PICTURE + " With --svg there is one trace.",
         ],
         [
             ("vmemctl replay --touch guest.trace",
              "Does what the recorded guest did, and uses the memory as it "
              "would."),
+            ("vmemctl replay --touch --svg guest.svg guest.trace",
+             "The same, and draws it."),
         ]),
     Command(
         "sim", "let a simulated guest use a device", "", False,
@@ -121,6 +132,7 @@ COMMANDS = [
             BACKING,
             TOUCH,
             Option("trace", "", "filename", "FILE", "Write a trace of it"),
+            SVG,
             JSON,
             VERBOSE,
         ],
@@ -130,6 +142,7 @@ COMMANDS = [
             PATTERNS,
             FAILURES,
             SIM_TIME + " What --trace writes, vmemctl replay reads.",
+            PICTURE,
         ],
         [
             ("vmemctl sim --pattern slab --size 8G --resize 8G,1G,8G,0",
