@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "dma/explain.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "dma/ioctl.h"
+
+static void explain_memlock(const struct vmemi_dma_words *words, char *text,
+                            size_t size)
+{
+    const uint64_t limit = vmemi_dma_sys_get()->memlock_limit();
+
+    if (limit == UINT64_MAX) {
+        snprintf(text, size,
+                 "the kernel is out of memory; RLIMIT_MEMLOCK is unlimited");
+        return;
+    }
+    snprintf(text, size,
+             "with all that %s has pinned it exceeds RLIMIT_MEMLOCK, %" PRIu64
+             " bytes (or the kernel is out of memory): raise it (ulimit -l) or "
+             "give CAP_IPC_LOCK",
+             words->memlock_of, limit);
+}
+
+void vmemi_dma_explain(const struct vmemi_dma_words *words,
+                       const struct vmem_dma_mapping *mapping, int code,
+                       char *text, size_t size)
+{
+    switch (code) {
+    case -EEXIST:
+        snprintf(text, size,
+                 "something that was not mapped by libvmem is mapped there: "
+                 "unmap it first");
+        break;
+    case -ENOSPC:
+        snprintf(text, size, "no mapping is left (%s): use larger blocks",
+                 words->mappings_limit);
+        break;
+    case -ENOMEM:
+        explain_memlock(words, text, size);
+        break;
+    case -EFAULT:
+    case -EPERM:
+        snprintf(text, size,
+                 "the memory at %p cannot be pinned%s: not mapped, protected, "
+                 "guarded, or beyond the end of its file",
+                 mapping->hva,
+                 (mapping->protection & VMEM_DMA_WRITE) != 0 ? " for writing"
+                                                             : "");
+        break;
+    case -EINVAL:
+    case -EOVERFLOW:
+        snprintf(text, size,
+                 "the IOMMU cannot map these IOVAs, or they are no multiples "
+                 "of its page size, 0x%" PRIx64,
+                 words->page_size);
+        break;
+    case -ENOENT:
+        snprintf(text, size, "the address space is gone");
+        break;
+    default:
+        snprintf(text, size, "the kernel says errno %d", -code);
+        break;
+    }
+}
