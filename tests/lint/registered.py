@@ -18,6 +18,13 @@ RULES = [
     ("tests/conformance", ".c", "tests/meson.build"),
     ("tests/property", ".c", "tests/meson.build"),
     ("tests/fuzz", ".c", "tests/fuzz/meson.build"),
+    ("tests/faults", ".c", "tests/faults/meson.build"),
+    ("tests/faults", ".py", "tests/faults/meson.build"),
+    ("tests/stress", ".c", "tests/stress/meson.build"),
+    ("tests/stress", ".py", "tests/stress/meson.build"),
+    ("tests/lab", ".c", "tests/lab/meson.build"),
+    ("tests/bench", ".c", "tests/bench/meson.build"),
+    ("tests/model", ".c", "tests/meson.build"),
 ]
 
 # Not tests, and not run by themselves.
