@@ -107,7 +107,7 @@ VMEM_API int vmem_discard_claim_release(struct vmem_vm *vm,
 /**
  * Which kinds of claims are held? Lock-free.
  *
- * @param vm  The machine.
+ * @param vm  The machine; NULL has none.
  * @return Set of VMEM_CLAIM_BIT().
  * @threads{any thread, any callback}
  * @since 0.1
@@ -119,7 +119,7 @@ VMEM_API uint32_t vmem_vm_get_claims(const struct vmem_vm *vm);
  *
  * What a balloon asks before it discards.
  *
- * @param vm  The machine.
+ * @param vm  The machine; NULL: false.
  * @return Whether "forbid all" or "forbid uncoordinated" is held.
  * @threads{any thread, any callback}
  * @since 0.1
@@ -131,7 +131,7 @@ VMEM_API bool vmem_vm_is_discard_forbidden(const struct vmem_vm *vm);
  *
  * What a feature asks that would pin or re-populate everything.
  *
- * @param vm  The machine.
+ * @param vm  The machine; NULL: false.
  * @return Whether "need uncoordinated" or "need coordinated" is held.
  * @threads{any thread, any callback}
  * @since 0.1

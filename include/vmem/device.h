@@ -398,7 +398,7 @@ VMEM_API int vmem_device_write_config(struct vmem_device *device, size_t offset,
  *
  * If it did not change between two reads, both came from the same state.
  *
- * @param device  The device.
+ * @param device  The device; NULL: 0.
  * @return The generation.
  * @threads{any thread, any callback}
  * @since 0.1
@@ -409,7 +409,7 @@ vmem_device_get_config_generation(const struct vmem_device *device);
 /**
  * Feature bits to offer; the transport adds its own.
  *
- * @param device  The device.
+ * @param device  The device; NULL: 0.
  * @return Set of VMEM_DEVICE_F_*.
  * @threads{any thread, any callback}
  * @since 0.1

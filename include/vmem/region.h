@@ -118,8 +118,9 @@ VMEM_API int vmem_region_free(struct vmem_region *region,
 /**
  * Name of a region.
  *
- * @param region  The region.
- * @return The name. @ownership{the region's, valid until it is freed}
+ * @param region  The region; NULL has no name.
+ * @return The name, or NULL.
+ *         @ownership{the region's, valid until it is freed}
  * @threads{any thread, any callback}
  * @since 0.1
  */
@@ -128,7 +129,7 @@ VMEM_API const char *vmem_region_get_name(const struct vmem_region *region);
 /**
  * Size of a region.
  *
- * @param region  The region.
+ * @param region  The region; NULL: 0.
  * @return Bytes.
  * @threads{any thread, any callback}
  * @since 0.1
@@ -138,7 +139,7 @@ VMEM_API uint64_t vmem_region_get_size(const struct vmem_region *region);
 /**
  * Backing of a region.
  *
- * @param region  The region.
+ * @param region  The region; NULL has none.
  * @return The backing, or NULL. @ownership{not the caller's}
  * @threads{any thread, any callback}
  * @since 0.1
@@ -339,7 +340,7 @@ VMEM_API int vmem_region_thaw(struct vmem_region *region, const char *owner,
 /**
  * Is a region frozen? Advisory.
  *
- * @param region  The region.
+ * @param region  The region; NULL: false.
  * @return Whether somebody has frozen it.
  * @threads{any thread, any callback}
  * @since 0.1

@@ -88,8 +88,9 @@ VMEM_API int vmem_vm_free(struct vmem_vm *vm, struct vmem_error *err);
 /**
  * Name of a machine.
  *
- * @param vm  The machine.
- * @return The name. @ownership{the machine's, valid until it is freed}
+ * @param vm  The machine; NULL has no name.
+ * @return The name, or NULL.
+ *         @ownership{the machine's, valid until it is freed}
  * @threads{any thread, any callback}
  * @since 0.1
  */

@@ -10,14 +10,13 @@
 #include "base/sized.h"
 #include "core/region.h"
 
-/* Discarding through one backing would destroy what another one has. */
-static int check_apart(struct vmem_vm *vm,
-                       const struct vmemi_backing_traits *traits,
+/* Discarding through one backing would destroy what another one has. Under the
+ * lock of the inventory. */
+static int check_apart(const struct vmem_vm *vm,
+                       const struct vmem_backing *backing,
                        struct vmem_error *err)
 {
-    const uintptr_t hva = (uintptr_t)traits->hva;
-    struct vmemi_frame frame;
-    const bool locked = vmemi_vm_lock_inventory(vm, &frame);
+    const uintptr_t hva = (uintptr_t)backing->hva;
     int ret = 0;
 
     for (GList *link = vm->children[VMEMI_CHILD_BACKING].head;
@@ -27,13 +26,28 @@ static int check_apart(struct vmem_vm *vm,
         const uintptr_t other_hva = (uintptr_t)other->hva;
 
         if (other_hva != 0 && hva <= other_hva + (other->size - 1) &&
-            other_hva <= hva + (traits->size - 1)) {
+            other_hva <= hva + (backing->size - 1)) {
             ret = vmemi_fail(err, -EEXIST, VMEM_REASON_DUPLICATE, NULL,
                              "backing \"%s\" at hva %p overlaps backing \"%s\" "
                              "at hva %p",
-                             traits->name, traits->hva, other->name.text,
-                             (const void *)other->hva);
+                             backing->name.text, (const void *)backing->hva,
+                             other->name.text, (const void *)other->hva);
         }
+    }
+    return ret;
+}
+
+/* In one step, or two threads could both find the place free. */
+static int link_apart(struct vmem_backing *backing, struct vmem_error *err)
+{
+    struct vmem_vm *vm = backing->vm;
+    struct vmemi_frame frame;
+    const bool locked = vmemi_vm_lock_inventory(vm, &frame);
+    const int ret = check_apart(vm, backing, err);
+
+    if (ret == 0) {
+        vmemi_vm_link_locked(vm, VMEMI_CHILD_BACKING, &backing->child,
+                             backing->name.text, backing);
     }
     vmemi_vm_unlock_inventory(vm, &frame, locked);
     return ret;
@@ -64,10 +78,6 @@ int vmemi_backing_new(struct vmem_vm *vm,
                           "0x%" PRIx64,
                           name.text, traits->size, traits->page_size);
     }
-    ret = check_apart(vm, traits, err);
-    if (ret < 0) {
-        return ret;
-    }
     backing = vmemi_alloc0(sizeof(*backing));
     if (backing == NULL) {
         return vmemi_fail_no_memory(err, "a backing");
@@ -82,8 +92,11 @@ int vmemi_backing_new(struct vmem_vm *vm,
     backing->ops = ops;
     backing->impl = impl;
     backing->hva = traits->hva;
-    vmemi_vm_link(vm, VMEMI_CHILD_BACKING, &backing->child, backing->name.text,
-                  backing);
+    ret = link_apart(backing, err);
+    if (ret < 0) {
+        vmemi_free(backing);
+        return ret;
+    }
     *out = backing;
     return 0;
 }

@@ -70,7 +70,7 @@ int vmemi_source_plug(struct vmem_source *source,
         vmemi_retain_undo(source, range, change);
         return ret;
     }
-    if (retains && vmemi_retain_applies(source)) {
+    if (retains) {
         vmemi_retain_hand_over(source, range);
     }
     vmemi_mutex_lock(&region->state);
@@ -116,6 +116,7 @@ int vmemi_source_unplug(struct vmem_source *source,
     if (ret < 0) {
         return ret;
     }
+    /* No block at all is not whole. */
     whole = vmemi_bitmap_state(source->blocks, first_block, nr_blocks) ==
             VMEM_BITMAP_ALL_SET;
     if (region->listeners.length > 0) {
@@ -132,7 +133,7 @@ int vmemi_source_unplug(struct vmem_source *source,
     vmemi_mutex_unlock(&region->state);
 
     /* What fails is retained and counted; for the guest it is unplugged. */
-    if (gives_back && whole && range->size > 0) {
+    if (gives_back && whole) {
         vmemi_retain_give_back(source, range, change, &left);
     } else if (gives_back) {
         vmemi_retain_retry(source, range, change, &left);

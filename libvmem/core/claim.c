@@ -272,7 +272,7 @@ int vmem_discard_claim_release(struct vmem_vm *vm,
 
 uint32_t vmem_vm_get_claims(const struct vmem_vm *vm)
 {
-    return atomic_load(&vm->policy->held);
+    return vm != NULL ? atomic_load(&vm->policy->held) : 0;
 }
 
 bool vmem_vm_is_discard_forbidden(const struct vmem_vm *vm)

@@ -213,5 +213,5 @@ int vmem_region_thaw(struct vmem_region *region, const char *owner,
 
 bool vmem_region_is_frozen(const struct vmem_region *region)
 {
-    return atomic_load(&region->nr_freezers) > 0;
+    return region != NULL && atomic_load(&region->nr_freezers) > 0;
 }

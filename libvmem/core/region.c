@@ -182,17 +182,17 @@ int vmem_region_free(struct vmem_region *region, struct vmem_error *err)
 
 const char *vmem_region_get_name(const struct vmem_region *region)
 {
-    return region->name.text;
+    return region != NULL ? region->name.text : NULL;
 }
 
 uint64_t vmem_region_get_size(const struct vmem_region *region)
 {
-    return region->size;
+    return region != NULL ? region->size : 0;
 }
 
 struct vmem_backing *vmem_region_get_backing(const struct vmem_region *region)
 {
-    return region->backing;
+    return region != NULL ? region->backing : NULL;
 }
 
 uint64_t vmemi_region_min_granularity(const struct vmem_region *region)

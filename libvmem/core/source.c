@@ -133,6 +133,12 @@ static int check_joins(const struct vmem_region *region,
                               "region \"%s\" has a source \"%s\" already",
                               region->name.text, source->name.text);
         }
+        /* Looked at before, but without this lock. */
+        if (other->driver != NULL && source->driver != NULL) {
+            return vmemi_fail(err, -EEXIST, VMEM_REASON_DUPLICATE, NULL,
+                              "region \"%s\" has a device \"%s\" already",
+                              region->name.text, other->name.text);
+        }
     }
     coarser =
         vmemi_listeners_find_coarser(region, vmemi_source_block_size(source));
@@ -161,7 +167,7 @@ static void join(struct vmem_source *source, struct vmemi_change *change)
     vmemi_mutex_lock(&region->state);
     g_queue_push_tail_link(&region->sources, &source->link);
     vmemi_mutex_unlock(&region->state);
-    if (vmemi_retain_applies(source) && all.size > 0 &&
+    if (vmemi_retain_applies(source) &&
         (source->flags & VMEM_SOURCE_POPULATED) == 0) {
         vmemi_retain_give_back(source, &all, change, &left);
     }

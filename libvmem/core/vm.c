@@ -147,7 +147,7 @@ int vmem_vm_free(struct vmem_vm *vm, struct vmem_error *err)
 
 const char *vmem_vm_get_name(const struct vmem_vm *vm)
 {
-    return vm->name.text;
+    return vm != NULL ? vm->name.text : NULL;
 }
 
 int vmemi_vm_fail_locked(const struct vmem_vm *vm, const char *what,
@@ -170,14 +170,21 @@ int vmemi_vm_check_may_free(const struct vmem_vm *vm, const char *what,
                       vm->name.text);
 }
 
-void vmemi_vm_link(struct vmem_vm *vm, enum vmemi_child_kind kind,
-                   struct vmemi_child *child, const char *name, void *object)
+void vmemi_vm_link_locked(struct vmem_vm *vm, enum vmemi_child_kind kind,
+                          struct vmemi_child *child, const char *name,
+                          void *object)
 {
     child->link.data = child;
     child->name = name;
     child->object = object;
-    vmemi_mutex_lock(&vm->inventory);
     g_queue_push_tail_link(&vm->children[kind], &child->link);
+}
+
+void vmemi_vm_link(struct vmem_vm *vm, enum vmemi_child_kind kind,
+                   struct vmemi_child *child, const char *name, void *object)
+{
+    vmemi_mutex_lock(&vm->inventory);
+    vmemi_vm_link_locked(vm, kind, child, name, object);
     vmemi_mutex_unlock(&vm->inventory);
 }
 

@@ -61,6 +61,9 @@ static inline int vmemi_vm_check_unlocked(const struct vmem_vm *vm,
 int vmemi_vm_check_may_free(const struct vmem_vm *vm, const char *what,
                             struct vmem_error *err);
 
+void vmemi_vm_link_locked(struct vmem_vm *vm, enum vmemi_child_kind kind,
+                          struct vmemi_child *child, const char *name,
+                          void *object);
 void vmemi_vm_link(struct vmem_vm *vm, enum vmemi_child_kind kind,
                    struct vmemi_child *child, const char *name, void *object);
 void vmemi_vm_unlink(struct vmem_vm *vm, enum vmemi_child_kind kind,

@@ -62,6 +62,9 @@ uint32_t vmem_device_get_config_generation(const struct vmem_device *device)
 {
     uint32_t generation;
 
+    if (device == NULL) {
+        return 0;
+    }
     vmemi_mutex_lock(&device->region->state);
     generation = vmemi_device_generation(device);
     vmemi_mutex_unlock(&device->region->state);
@@ -70,7 +73,7 @@ uint32_t vmem_device_get_config_generation(const struct vmem_device *device)
 
 uint64_t vmem_device_get_features(const struct vmem_device *device)
 {
-    return device->features;
+    return device != NULL ? device->features : 0;
 }
 
 int vmem_device_set_driver_features(struct vmem_device *device,

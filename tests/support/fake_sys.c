@@ -165,7 +165,14 @@ static int fake_fstat(int fd, struct stat *status)
 {
     int ret = enter(FAKE_FSTAT);
 
-    return ret < 0 ? ret : vmemi_sys_linux.fstat(fd, status);
+    if (ret == 0) {
+        ret = vmemi_sys_linux.fstat(fd, status);
+    }
+    if (ret == 0 && fake->file_size != 0 &&
+        fake->nr_calls[FAKE_FSTAT] >= fake->size_from) {
+        status->st_size = (off_t)fake->file_size;
+    }
+    return ret;
 }
 
 static int fake_fstatfs(int fd, struct statfs *status)
@@ -178,6 +185,9 @@ static int fake_fstatfs(int fd, struct statfs *status)
     if (ret == 0 && fake->fs_block_size != 0) {
         status->f_bsize = (__typeof__(status->f_bsize))fake->fs_block_size;
     }
+    if (ret == 0 && fake->fs_type != 0) {
+        status->f_type = (__typeof__(status->f_type))fake->fs_type;
+    }
     return ret;
 }
 
@@ -185,6 +195,9 @@ static int64_t fake_lseek(int fd, int64_t fd_offset, int whence)
 {
     int ret = enter(FAKE_LSEEK);
 
+    if (ret == 0 && fake->is_stuck && whence == SEEK_HOLE) {
+        return fd_offset;
+    }
     return ret < 0 ? ret : vmemi_sys_linux.lseek(fd, fd_offset, whence);
 }
 
@@ -227,6 +240,10 @@ static int fake_pagemap_scan(int fd, struct pm_scan_arg *scan)
 {
     int ret = enter(FAKE_PAGEMAP_SCAN);
 
+    if (ret == 0 && fake->is_stuck) {
+        scan->walk_end = scan->start;
+        return 0;
+    }
     return ret < 0 ? ret : vmemi_sys_linux.pagemap_scan(fd, scan);
 }
 

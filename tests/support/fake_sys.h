@@ -66,6 +66,10 @@ struct fake_sys {
     int path_error;
 
     uint64_t fs_block_size; /* fstatfs says so; 0: the file system's own */
+    uint64_t fs_type;       /* likewise */
+    uint64_t file_size; /* fstat says so from call size_from on; 0: its own */
+    unsigned int size_from;
+    bool is_stuck; /* PAGEMAP_SCAN does not go on, SEEK_HOLE finds no data */
     uint64_t max_read;  /* read and pread return at most this; 0: no limit */
     uint64_t page_size; /* 0: the kernel's. Only for tests that let nothing be
                            counted in real pages: mincore would overrun */

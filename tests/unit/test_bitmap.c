@@ -186,6 +186,28 @@ static void no_operation_allocates(void **state)
     assert_int_equal(nr_asked, 0);
 }
 
+/* What the other tests rely on when they ask for it. */
+static void broken_books_are_noticed(void **state)
+{
+    struct vmem_bitmap *bitmap = make(100);
+
+    (void)state;
+    set_ok(bitmap, 10, 20, 20);
+    bitmap->words[0] ^= UINT64_C(1) << 40; /* a bit that nobody counted */
+    assert_false(vmemi_bitmap_is_consistent(bitmap));
+    bitmap->words[0] ^= UINT64_C(1) << 40;
+    bitmap->words[2] ^= 1; /* the summary, right behind two words */
+    assert_false(vmemi_bitmap_is_consistent(bitmap));
+    bitmap->words[2] ^= 1;
+    assert_true(vmemi_bitmap_is_consistent(bitmap));
+    set_ok(bitmap, 64, 36, 36);
+    bitmap->words[1] |= UINT64_C(1) << 36; /* behind the last block */
+    bitmap->nr_set++;
+    assert_false(vmemi_bitmap_is_consistent(bitmap));
+    assert_false(vmemi_bitmap_is_consistent(NULL));
+    vmem_bitmap_free(bitmap);
+}
+
 static void free_takes_null(void **state)
 {
     (void)state;
@@ -768,6 +790,7 @@ int main(void)
         test_watching_allocations(
             a_bitmap_is_one_allocation_of_the_announced_size),
         test_watching_allocations(no_operation_allocates),
+        cmocka_unit_test(broken_books_are_noticed),
         cmocka_unit_test(free_takes_null),
         cmocka_unit_test(a_bitmap_takes_at_most_1_05_bits_per_block),
         cmocka_unit_test(a_change_that_leaves_the_bitmap_changes_nothing),

@@ -152,6 +152,22 @@ static void a_late_reading_of_the_clock_opens_no_new_second(void **state)
     assert_int_equal(it->nr_records, VMEM_LOG_BURST);
 }
 
+static void the_count_of_suppressed_records_does_not_wrap(void **state)
+{
+    struct fixture *it = *state;
+
+    for (unsigned int i = 0; i < VMEM_LOG_BURST; i++) {
+        say(it, VMEM_LOG_CODE_UNVERIFIED);
+    }
+    it->log.codes[VMEM_LOG_CODE_UNVERIFIED].nr_suppressed = UINT32_MAX - 1;
+    for (unsigned int i = 0; i < 3; i++) {
+        say(it, VMEM_LOG_CODE_UNVERIFIED);
+    }
+    it->now_ns += SECOND_NS;
+    say(it, VMEM_LOG_CODE_UNVERIFIED);
+    assert_int_equal(it->last.suppressed, UINT32_MAX);
+}
+
 static void each_code_has_a_limit_of_its_own(void **state)
 {
     struct fixture *it = *state;
@@ -279,6 +295,7 @@ int main(void)
         LOG_TEST(the_next_record_says_how_many_were_suppressed),
         LOG_TEST(a_nanosecond_less_than_a_second_is_the_same_second),
         LOG_TEST(a_late_reading_of_the_clock_opens_no_new_second),
+        LOG_TEST(the_count_of_suppressed_records_does_not_wrap),
         LOG_TEST(each_code_has_a_limit_of_its_own),
         LOG_TEST(a_full_queue_counts_what_it_drops),
         LOG_TEST(long_texts_are_cut),

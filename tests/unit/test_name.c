@@ -107,6 +107,19 @@ static void a_short_name_does_not_overtake_a_dropped_one(void **state)
     assert_non_null(strstr(list.text, ", and 2 more"));
 }
 
+static void a_name_longer_than_the_list_is_counted(void **state)
+{
+    struct vmemi_name_list list = { 0 };
+    char name[sizeof(list.text)];
+
+    (void)state;
+    memset(name, 'n', sizeof(name) - 1);
+    name[sizeof(name) - 1] = '\0';
+    vmemi_name_list_add(&list, name);
+    vmemi_name_list_finish(&list);
+    assert_string_equal(list.text, "1 more");
+}
+
 static void nothing_is_overrun_for_any_length(void **state)
 {
     (void)state;
@@ -139,6 +152,7 @@ int main(void)
         cmocka_unit_test(few_names_are_all_listed),
         cmocka_unit_test(many_names_are_counted),
         cmocka_unit_test(a_short_name_does_not_overtake_a_dropped_one),
+        cmocka_unit_test(a_name_longer_than_the_list_is_counted),
         cmocka_unit_test(nothing_is_overrun_for_any_length),
     };
 
