@@ -5,6 +5,9 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 #include <glib.h>
@@ -490,6 +493,12 @@ static void a_window_may_span_ranges_that_touch(void **state)
     stage.model.ranges[1].last = 0;
     assert_int_equal(check(&stage, GIB(2), MIB(2)), -ERANGE);
     assert_says(&stage, "0x40000000 to 0xffffffffffffffff");
+    /* They come ascending; a list that does not is refused, not believed. */
+    stage.model.ranges[0].start = GIB(1);
+    stage.model.ranges[0].last = GIB(2) - 1;
+    stage.model.ranges[1].start = 0;
+    stage.model.ranges[1].last = GIB(1) - 1;
+    assert_int_equal(check(&stage, GIB(1) - MIB(2), MIB(4)), -ERANGE);
     stage_destroy(&stage);
 }
 
@@ -549,7 +558,11 @@ static void a_failure_is_explained(void **state)
 /* The table that talks to Linux, as far as any machine can be asked. */
 static void linux_is_asked_through_the_same_table(void **state)
 {
+    struct rlimit before;
+    struct rlimit limit;
     struct stage stage;
+    int nr_bytes = -1;
+    int fds[2];
 
     (void)state;
     stage_init(&stage, TYPE1_V2);
@@ -557,7 +570,27 @@ static void linux_is_asked_through_the_same_table(void **state)
     assert_ptr_equal(vmemi_dma_sys_get(), &vmemi_dma_sys_linux);
     stage.fd = -1;
     assert_int_equal(stage_open(&stage), -EBADF);
-    assert_true(vmemi_dma_sys_linux.memlock_limit() > 0);
+    assert_int_equal(pipe(fds), 0);
+    stage.fd = fds[0];
+    assert_int_equal(stage_open(&stage), -ENOTTY);
+    assert_int_equal(vmemi_dma_ioctl(fds[0], FIONREAD, &nr_bytes), 0);
+    assert_int_equal(nr_bytes, 0);
+    /* What was the host's still is. */
+    assert_int_equal(close(fds[0]), 0);
+    assert_int_equal(close(fds[1]), 0);
+
+    assert_int_equal(getrlimit(RLIMIT_MEMLOCK, &before), 0);
+    limit = before;
+    limit.rlim_cur = 65536;
+    assert_int_equal(setrlimit(RLIMIT_MEMLOCK, &limit), 0);
+    assert_int_equal(vmemi_dma_sys_linux.memlock_limit(), 65536);
+    assert_int_equal(setrlimit(RLIMIT_MEMLOCK, &before), 0);
+    limit.rlim_cur = RLIM_INFINITY;
+    if (before.rlim_max == RLIM_INFINITY) {
+        assert_int_equal(setrlimit(RLIMIT_MEMLOCK, &limit), 0);
+        assert_true(vmemi_dma_sys_linux.memlock_limit() == UINT64_MAX);
+        assert_int_equal(setrlimit(RLIMIT_MEMLOCK, &before), 0);
+    }
     stage_destroy(&stage);
 }
 
