@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Listeners that the monitor attaches to a device while the guest runs: one
+ * that records what it is told, and one that refuses memory. */
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#include "minivmm.h"
+
+static void record(struct followers *followers, const struct vmem_range *range,
+                   bool populate)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    pthread_mutex_lock(&followers->lock);
+    followers->records[followers->nr_records++ % MAX_RECORDS] =
+        (struct record){ .time_ns = (uint64_t)now.tv_sec * 1000000000 +
+                                    (uint64_t)now.tv_nsec,
+                         .range = *range,
+                         .populate = populate };
+    followers->recorded_size += populate ? range->size : 0 - range->size;
+    pthread_mutex_unlock(&followers->lock);
+}
+
+static int record_populate(const struct vmem_range *range, void *opaque)
+{
+    record(opaque, range, true);
+    return 0;
+}
+
+static void record_discard(const struct vmem_range *range, void *opaque)
+{
+    record(opaque, range, false);
+}
+
+/* It must accept what is there already, or it could not join. */
+static int veto_populate(const struct vmem_range *range, void *opaque)
+{
+    struct followers *followers = opaque;
+
+    (void)range;
+    pthread_mutex_lock(&followers->lock);
+    const bool armed = followers->veto_armed;
+    followers->nr_vetoes += armed;
+    pthread_mutex_unlock(&followers->lock);
+    return armed ? -EPERM : 0;
+}
+
+static void veto_discard(const struct vmem_range *range, void *opaque)
+{
+    (void)range;
+    (void)opaque;
+}
+
+static void arm_veto(struct followers *followers, bool armed)
+{
+    pthread_mutex_lock(&followers->lock);
+    followers->veto_armed = armed;
+    pthread_mutex_unlock(&followers->lock);
+}
+
+int follow_attach(struct memory_device *memory, const char *what,
+                  uint64_t limit, struct vmem_error *err)
+{
+    const struct vmem_listener_config config = { .struct_size = sizeof(config),
+                                                 .name = what };
+    const struct vmem_listener_ops recorder = { .struct_size = sizeof(recorder),
+                                                .populate = record_populate,
+                                                .discard = record_discard };
+    const struct vmem_listener_ops veto = { .struct_size = sizeof(veto),
+                                            .populate = veto_populate,
+                                            .discard = veto_discard };
+    struct followers *followers = &memory->followers;
+    int ret;
+
+    (void)limit;
+    if (strcmp(what, "recorder") == 0 && followers->recorder == NULL) {
+        followers->recorded_size = 0;
+        return vmem_listener_add(memory->region, &config, &recorder, followers,
+                                 &followers->recorder, err);
+    }
+    if (strcmp(what, "veto") == 0 && followers->veto == NULL) {
+        ret = vmem_listener_add(memory->region, &config, &veto, followers,
+                                &followers->veto, err);
+        arm_veto(followers, ret == 0);
+        return ret;
+    }
+    snprintf(err->message, sizeof(err->message),
+             "\"%s\" is attached already, or cannot be", what);
+    return -EINVAL;
+}
+
+static int detach(struct vmem_listener **listener, struct vmem_error *err)
+{
+    const int ret = vmem_listener_remove(*listener, err);
+
+    if (ret == 0) {
+        *listener = NULL;
+    }
+    return ret;
+}
+
+int follow_detach(struct memory_device *memory, const char *what,
+                  struct vmem_error *err)
+{
+    struct followers *followers = &memory->followers;
+    int ret;
+
+    if (strcmp(what, "recorder") == 0 && followers->recorder != NULL) {
+        return detach(&followers->recorder, err);
+    }
+    if (strcmp(what, "veto") == 0 && followers->veto != NULL) {
+        arm_veto(followers, false);
+        ret = detach(&followers->veto, err);
+        /* Linux would look again after up to five minutes only. */
+        vmem_device_kick(memory->device);
+        return ret;
+    }
+    snprintf(err->message, sizeof(err->message), "\"%s\" is not attached",
+             what);
+    return -EINVAL;
+}
+
+void follow_detach_all(struct memory_device *memory)
+{
+    struct followers *followers = &memory->followers;
+
+    vmem_listener_remove(followers->recorder, NULL);
+    vmem_listener_remove(followers->veto, NULL);
+    followers->recorder = followers->veto = NULL;
+}
+
+void follow_report(struct memory_device *memory, struct report *report)
+{
+    struct followers *followers = &memory->followers;
+
+    pthread_mutex_lock(&followers->lock);
+    if (followers->recorder != NULL) {
+        report_number(report, "recorded-calls", followers->nr_records);
+        report_number(report, "recorded-size", followers->recorded_size);
+    }
+    if (followers->veto != NULL) {
+        report_number(report, "vetoed-calls", followers->nr_vetoes);
+    }
+    pthread_mutex_unlock(&followers->lock);
+}
+
+void follow_report_records(struct memory_device *memory, struct report *report)
+{
+    struct followers *followers = &memory->followers;
+
+    pthread_mutex_lock(&followers->lock);
+    const uint64_t first = followers->nr_records > MAX_RECORDS
+                               ? followers->nr_records - MAX_RECORDS
+                               : 0;
+    report_open_list(report, "records");
+    for (uint64_t i = first; i < followers->nr_records; i++) {
+        const struct record *entry = &followers->records[i % MAX_RECORDS];
+
+        report_open(report, NULL);
+        report_number(report, "time-ns", entry->time_ns);
+        report_text(report, "call", entry->populate ? "populate" : "discard");
+        report_gpa(report, "offset", entry->range.offset);
+        report_number(report, "size", entry->range.size);
+        report_close(report);
+    }
+    report_close_list(report);
+    pthread_mutex_unlock(&followers->lock);
+}

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Starts everything, waits for the monitor, the console's input and the guest's
+ * demands, and stops everything in reverse. */
+#include <errno.h>
+#include <getopt.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "minivmm.h"
+
+#define POLL_MS 1000
+
+static struct options options;
+static struct vm vm;
+
+/* 0 as long as the machine goes on. */
+static int obey(enum demand demand)
+{
+    uint64_t entry_gpa;
+
+    if (demand == DEMAND_RESET) {
+        monitor_event(&vm, "reset", NULL);
+        kvm_stop(&vm);
+        memory_reset(&vm);
+        serial_reset(&vm);
+        return boot_load(&vm, &entry_gpa) != 0 || kvm_start(&vm, entry_gpa) != 0
+                   ? -1
+                   : 0;
+    }
+    return demand == DEMAND_OFF ? 1 : -1;
+}
+
+static void read_console(struct pollfd *poll_fd)
+{
+    uint8_t bytes[64];
+    const unsigned room = serial_room(&vm);
+    const ssize_t got =
+        read(STDIN_FILENO, bytes, room < sizeof(bytes) ? room : sizeof(bytes));
+
+    if (got <= 0) {
+        poll_fd->fd = -1; /* nobody types any more */
+    } else {
+        serial_input(&vm, bytes, (unsigned)got);
+    }
+}
+
+/* The library has no timer: silence of a guest is noticed by looking. */
+static void look_for_stalls(void)
+{
+    for (unsigned i = 0; i < vm.nr_devices; i++) {
+        vmem_device_poll_resize(vm.devices[i].device);
+    }
+}
+
+static int run(int signal_fd)
+{
+    enum { DEMAND, SIGNAL, MONITOR, CONSOLE, CLIENTS };
+    struct pollfd fds[CLIENTS + MAX_CLIENTS] = {
+        [DEMAND] = { vm.demand_fd, POLLIN, 0 },
+        [SIGNAL] = { signal_fd, POLLIN, 0 },
+        [MONITOR] = { vm.monitor_fd, POLLIN, 0 },
+        [CONSOLE] = { STDIN_FILENO, POLLIN, 0 },
+    };
+    uint64_t count;
+    int status = 0;
+
+    while (status == 0) {
+        fds[CONSOLE].events = serial_room(&vm) > 0 ? POLLIN : 0;
+        for (unsigned i = 0; i < MAX_CLIENTS; i++) {
+            fds[CLIENTS + i] = (struct pollfd){ vm.clients[i].fd, POLLIN, 0 };
+        }
+        if (poll(fds, CLIENTS + MAX_CLIENTS, POLL_MS) < 0 && errno != EINTR) {
+            return complain("poll: %s", strerror(errno));
+        }
+        look_for_stalls();
+        for (unsigned i = 0; i < MAX_CLIENTS; i++) {
+            if (fds[CLIENTS + i].revents != 0) {
+                monitor_input(&vm, i);
+            }
+        }
+        if (fds[MONITOR].revents != 0) {
+            monitor_accept(&vm);
+        }
+        if (fds[CONSOLE].revents != 0) {
+            read_console(&fds[CONSOLE]);
+        }
+        if (fds[SIGNAL].revents != 0) {
+            return 1;
+        }
+        if (fds[DEMAND].revents != 0 &&
+            read(vm.demand_fd, &count, sizeof(count)) > 0) {
+            status = obey((enum demand)atomic_load(&vm.demand));
+        }
+    }
+    return status;
+}
+
+static int start(void)
+{
+    uint64_t entry_gpa;
+
+    return kvm_open(&vm) != 0 || memory_open(&vm) != 0 ||
+                   boot_load(&vm, &entry_gpa) != 0 || monitor_open(&vm) != 0 ||
+                   kvm_start(&vm, entry_gpa) != 0
+               ? -1
+               : 0;
+}
+
+int main(int argc, char **argv)
+{
+    sigset_t signals;
+    int status = parse_options(argc, argv, &options);
+
+    if (status != 0) {
+        return status > 0 ? 0 : 1;
+    }
+    if (options.monitor != NULL && options.kernel == NULL) { /* --ctl */
+        return monitor_client(options.monitor, options.json, argc - optind,
+                              argv + optind);
+    }
+    /* Signals come to the main thread only, as something to read. */
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    signal(SIGPIPE, SIG_IGN);
+
+    vm.options = &options;
+    vm.machine_fd = vm.monitor_fd = -1;
+    vm.demand_fd = eventfd(0, EFD_CLOEXEC);
+    for (unsigned i = 0; i < MAX_CPUS; i++) {
+        vm.cpus[i].fd = -1;
+    }
+    for (unsigned i = 0; i < MAX_CLIENTS; i++) {
+        vm.clients[i] = (struct client){ .fd = -1, .json = options.json };
+    }
+    pthread_mutex_init(&vm.serial.lock, NULL);
+    pthread_mutex_init(&vm.clients_lock, NULL);
+    serial_reset(&vm);
+
+    status = start();
+    if (status == 0) {
+        status = run(signalfd(-1, &signals, SFD_CLOEXEC));
+    }
+    kvm_stop(&vm);
+    monitor_close(&vm);
+    if (status >= 0 && options.trace != NULL &&
+        trace_save(&vm, options.trace) != 0) {
+        status = -1;
+    }
+    memory_close(&vm);
+    return status >= 0 ? 0 : 1;
+}
