@@ -4,24 +4,17 @@
 #include <stdio.h>
 
 #include "backing_option.h"
+#include "guest_option.h"
 #include "picture.h"
-#include "sim/guest_sim.h"
 #include "sim_run.h"
 #include "units.h"
 
 /* The options as GLib hands them over. */
 struct texts {
-    char *guest;
-    char *pattern;
-    char *size;
-    char *block_size;
-    char *memory_block;
-    char *resize;
+    struct guest_texts guest;
     char *backing;
     char *trace;
     char *svg;
-    char **fail;
-    gint64 seed;
     gboolean touch;
     gboolean json;
     gboolean verbose;
@@ -29,27 +22,10 @@ struct texts {
 
 static void clear_texts(struct texts *texts)
 {
-    g_free(texts->guest);
-    g_free(texts->pattern);
-    g_free(texts->size);
-    g_free(texts->block_size);
-    g_free(texts->memory_block);
-    g_free(texts->resize);
+    guest_texts_clear(&texts->guest);
     g_free(texts->backing);
     g_free(texts->trace);
     g_free(texts->svg);
-    g_strfreev(texts->fail);
-}
-
-static bool parse_size(const char *what, const char *text, uint64_t *size,
-                       GError **error)
-{
-    if (text == NULL || units_parse_size(text, size)) {
-        return true;
-    }
-    g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                "%s is not a size: \"%s\"", what, text);
-    return false;
 }
 
 static bool read_options(const struct texts *texts, struct sim_options *options,
@@ -61,29 +37,9 @@ static bool read_options(const struct texts *texts, struct sim_options *options,
                     "unknown backing \"%s\"", options->backing);
         return false;
     }
-    for (unsigned i = 0; texts->fail != NULL && texts->fail[i] != NULL; i++) {
-        if (!sim_options_parse_fail(options, texts->fail[i], error)) {
-            return false;
-        }
-    }
-    options->seed = (uint64_t)texts->seed;
     options->touch = texts->touch;
     options->trace = texts->trace;
-    return sim_options_parse_guest(
-               options, texts->guest != NULL ? texts->guest : "linux", error) &&
-           sim_options_parse_pattern(
-               options, texts->pattern != NULL ? texts->pattern : "movable",
-               error) &&
-           parse_size("--size", texts->size, &options->size, error) &&
-           parse_size("--block-size", texts->block_size, &options->block_size,
-                      error) &&
-           parse_size("--memory-block", texts->memory_block,
-                      &options->memory_block, error) &&
-           sim_options_parse_steps(options,
-                                   texts->resize != NULL ? texts->resize
-                                                         : "0,32G,8G,48G,0",
-                                   error) &&
-           sim_options_check(options, error);
+    return guest_option_read(&texts->guest, options, error);
 }
 
 static enum exit_code run(const struct sim_options *options,
@@ -104,10 +60,7 @@ static enum exit_code run(const struct sim_options *options,
 static enum exit_code run_drawn(struct sim_options *options, const char *svg,
                                 struct report *report)
 {
-    g_autofree char *title = g_strdup_printf(
-        "Simulated %s guest, pattern %s, seed %" G_GUINT64_FORMAT,
-        vmem_guest_kind_name(options->kind),
-        vmem_guest_pattern_name(options->pattern), options->seed);
+    g_autofree char *title = guest_option_describe(options);
     g_autofree char *unit = units_format_bytes(options->memory_block);
     g_autofree char *subtitle = g_strdup_printf(
         "memory blocks of %s, on %s; %s", unit, options->backing,
@@ -132,14 +85,7 @@ static enum exit_code run_drawn(struct sim_options *options, const char *svg,
 static bool parse(int *argc, char ***argv, struct texts *texts)
 {
     const struct command_value values[] = {
-        { "guest", &texts->guest },
-        { "pattern", &texts->pattern },
-        { "size", &texts->size },
-        { "block-size", &texts->block_size },
-        { "memory-block", &texts->memory_block },
-        { "resize", &texts->resize },
-        { "seed", &texts->seed },
-        { "fail", &texts->fail },
+        GUEST_OPTION_VALUES(&texts->guest),
         { "backing", &texts->backing },
         { "touch", &texts->touch },
         { "trace", &texts->trace },
@@ -153,13 +99,8 @@ static bool parse(int *argc, char ***argv, struct texts *texts)
 
 int command_sim(int argc, char **argv)
 {
-    struct texts texts = { .seed = 1 };
-    struct sim_options options = {
-        .size = (uint64_t)64 << 30,
-        .block_size = (uint64_t)2 << 20,
-        .memory_block = (uint64_t)128 << 20,
-        .steps = g_array_new(FALSE, FALSE, sizeof(struct sim_step)),
-    };
+    struct texts texts = { .guest = GUEST_TEXTS_INIT };
+    struct sim_options options = { .size = 0 };
     g_autoptr(GError) error = NULL;
     struct report report;
     int code = EXIT_CODE_REFUSED;
@@ -173,7 +114,7 @@ int command_sim(int argc, char **argv)
             fprintf(stderr, "vmemctl: %s\n", error->message);
         }
     }
-    g_array_unref(options.steps);
+    guest_option_clear(&options);
     clear_texts(&texts);
     return code;
 }

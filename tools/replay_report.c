@@ -74,8 +74,8 @@ void replay_report_sample(struct replay *replay,
     }
     if (report->json != NULL) {
         report_open_object(report);
-        json_builder_set_member_name(report->json, "seconds");
-        json_builder_add_double_value(report->json, seconds);
+
+        report_double(report, "seconds", seconds);
         report_string(report, "before", event);
         report_number(report, "plugged", sample->plugged);
         report_number(report, "resident", sample->resident);
@@ -106,16 +106,7 @@ void replay_report_devices(struct replay *replay)
         report_number(report, "region_size", device->region_size);
         report_number(report, "block_size", device->block_size);
         report_number(report, "plugged", blocks->populated_size);
-        report_open_array(report, "plugged_blocks");
-        for (uint64_t end, first = shadow_find(blocks, 0, 1);
-             first < blocks->nr_blocks; first = shadow_find(blocks, end, 1)) {
-            end = shadow_find(blocks, first, 0);
-            report_open_array(report, NULL);
-            report_number(report, NULL, first);
-            report_number(report, NULL, end - first);
-            report_close_array(report);
-        }
-        report_close_array(report);
+        blockmap_report(report, blocks);
         report_close_object(report);
     }
     report_close_array(report);
@@ -194,4 +185,10 @@ void replay_fail_host(struct replay *replay, const char *format, ...)
     add_failure(replay, "host", format, args);
     va_end(args);
     replay->totals->host_failed = true;
+    if (replay->report->quiet) {
+        const struct replay_failure *last = &g_array_index(
+            replay->failures, struct replay_failure, replay->failures->len - 1);
+
+        report_error(replay->report, last->message);
+    }
 }

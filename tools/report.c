@@ -8,7 +8,7 @@
 
 #include <vmem/version.h>
 
-static unsigned terminal_columns(void)
+unsigned report_terminal_columns(void)
 {
     struct winsize size = { 0 };
 
@@ -22,7 +22,7 @@ void report_init(struct report *report, const char *command, bool json,
                  bool verbose)
 {
     *report = (struct report){
-        .columns = terminal_columns(),
+        .columns = report_terminal_columns(),
         .terminal = isatty(STDOUT_FILENO) != 0,
         .verbose = verbose,
     };
@@ -39,7 +39,7 @@ void report_line(struct report *report, const char *format, ...)
 {
     va_list args;
 
-    if (report->json != NULL) {
+    if (report->json != NULL || report->quiet) {
         return;
     }
     progress_hide(&report->progress);
@@ -87,6 +87,14 @@ void report_number(struct report *report, const char *name, uint64_t value)
         json_builder_set_member_name(report->json, name);
     }
     json_builder_add_int_value(report->json, (gint64)MIN(value, INT64_MAX));
+}
+
+void report_double(struct report *report, const char *name, double value)
+{
+    if (report->json != NULL) {
+        json_builder_set_member_name(report->json, name);
+        json_builder_add_double_value(report->json, value);
+    }
 }
 
 void report_bool(struct report *report, const char *name, bool value)

@@ -21,11 +21,15 @@ struct report {
     bool terminal;    /* standard output is one */
     bool unicode;     /* and shows more than ASCII */
     bool verbose;     /* what the library logs goes to standard error */
+    bool quiet;       /* of a run that is looked at: errors only */
 };
 
 /* With json an object is opened that has "command" and "version". */
 void report_init(struct report *report, const char *command, bool json,
                  bool verbose);
+
+/* Columns of the terminal on standard output, or 80. */
+unsigned report_terminal_columns(void);
 
 /* A line for people; nothing in JSON. */
 void report_line(struct report *report, const char *format, ...)
@@ -38,6 +42,7 @@ void report_error(struct report *report, const char *message);
  * not be UTF-8; NULL is null. */
 void report_string(struct report *report, const char *name, const char *value);
 void report_number(struct report *report, const char *name, uint64_t value);
+void report_double(struct report *report, const char *name, double value);
 void report_bool(struct report *report, const char *name, bool value);
 void report_open_array(struct report *report, const char *name);
 void report_close_array(struct report *report);

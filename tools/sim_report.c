@@ -87,8 +87,8 @@ void sim_report_sample(struct sim *sim, const struct sim_sample *sample,
         return;
     }
     report_open_object(report);
-    json_builder_set_member_name(report->json, "seconds");
-    json_builder_add_double_value(report->json, seconds_of(sim));
+
+    report_double(report, "seconds", seconds_of(sim));
     report_string(report, "after", event);
     report_string(report, "status", status);
     report_number(report, "requested", sample->device.requested_size);
@@ -222,4 +222,10 @@ void sim_fail_host(struct sim *sim, const char *format, ...)
     add_failure(sim, "host", format, args);
     va_end(args);
     sim->host_failed = true;
+    if (sim->report->quiet) {
+        const struct sim_failure *last =
+            g_ptr_array_index(sim->failures, sim->failures->len - 1);
+
+        report_error(sim->report, last->message);
+    }
 }

@@ -149,6 +149,43 @@ COMMANDS = [
              "A Linux guest whose kernel holds on to some of its memory."),
         ]),
     Command(
+        "map", "draw which blocks are plugged", "[TRACE]", True,
+        "Draws which blocks of memory are plugged at one moment of a recorded or "
+        "simulated run: one cell, many blocks. Addresses run from left to right "
+        "and on in the next line.",
+        [
+            Option("sim", "", "flag", "", "Simulate a guest, instead of a trace"),
+        ] + GUEST_OPTIONS + [
+            Option("at", "", "number", "N",
+                   "Show the state after the N-th request (default: the end)"),
+            Option("follow", "f", "flag", "",
+                   "Draw every change as it happens, in the same place"),
+            Option("delay", "", "number", "MS",
+                   "Milliseconds between the pictures of --follow (default: "
+                   "40)"),
+            Option("width", "w", "number", "COLUMNS",
+                   "Width of the map (default: that of the terminal, or 80)"),
+            Option("lines", "", "number", "N",
+                   "Lines of blocks for each device, at most (default: 8)"),
+            Option("ascii", "", "flag", "",
+                   "Only ASCII characters, as where the locale is not UTF-8"),
+            JSON,
+            VERBOSE,
+        ],
+        [
+            GUESTS,
+            PATTERNS,
+            FAILURES,
+            SIM_TIME,
+        ],
+        [
+            ("vmemctl map --at 100 guest.trace",
+             "What was plugged after a hundred requests."),
+            ("vmemctl map --follow --sim --pattern slab --size 8G --resize "
+             "8G,1G,8G,0",
+             "A simulated guest at work."),
+        ]),
+    Command(
         "vectors", "run conformance vectors", "FILE...", True,
         "Runs conformance vectors: virtio-mem requests with the answers that the "
         "specification demands, each vector on a device of its own. Prints a "
