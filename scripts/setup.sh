@@ -55,6 +55,10 @@ if [ "$profile" = lab ] || [ "$profile" = ci ] || [ "$profile" = all ]; then
         "qemu-system-x86_64|qemu-system-x86|emulates the lab machine"
         "lz4|lz4|unpacks its kernel"
         "zstd|zstd|unpacks newer kernels"
+        "make|make|builds modules for it"
+        "gcc-12|gcc-12|is what its kernel was compiled with"
+        "xz|xz-utils|unpacks their source"
+        "file:/usr/lib/*/libelf.so.1|libelf1|checks their code"
         "file:/usr/lib/*/libpcre2-8.a|libpcre2-dev|is linked into its programs"
     )
 fi

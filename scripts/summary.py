@@ -173,8 +173,9 @@ class Suite:
         end = start + record.get("duration", 0)
         self.start = start if self.start is None else min(self.start, start)
         self.end = end if self.end is None else max(self.end, end)
-        self.notes += [f"{case or short}: {text}"
-                       for case, text in proofs_of(record)]
+        for case, text in proofs_of(record):
+            what = short if case is None else f"{short}: {case}"
+            self.notes.append(f"{what}: {text}")
         for case, reason in skipped:
             what = short if case is None else f"{short}: {case}"
             if reason:

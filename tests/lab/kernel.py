@@ -145,8 +145,9 @@ def extract(vmlinuz, vmlinux):
 class Kernel:
     """An unpacked kernel: its files and its modules by name."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, version=""):
         self.folder = folder
+        self.version = version
         self.vmlinux = os.path.join(folder, "vmlinux")
         self.vmlinuz = glob.glob(os.path.join(folder, "boot/vmlinuz-*"))[0]
         self.release = os.path.basename(self.vmlinuz)[len("vmlinuz-"):]
@@ -157,6 +158,12 @@ class Kernel:
                 if ".ko" in name:
                     module = name.split(".")[0].replace("-", "_")
                     self.paths[module] = os.path.join(where, name)
+
+    def add_modules(self, folder):
+        """Modules built for this kernel replace those it has."""
+        for path in glob.glob(os.path.join(folder, "*.ko")):
+            module = os.path.basename(path)[:-3].replace("-", "_")
+            self.paths[module] = path
 
     def read_module(self, name):
         path = self.paths[name]
@@ -216,4 +223,4 @@ def get(name, cache):
             raise Unavailable(f"{package} has no kernel")
         extract(vmlinuz[0], os.path.join(folder, "vmlinux"))
 
-    return Kernel(cached(cache, package, version, make))
+    return Kernel(cached(cache, package, version, make), version)

@@ -13,11 +13,13 @@ import shutil
 import sys
 
 import initramfs
+import iommufd
 import kernel as kernels
 import machine
 
 # What needs which modules in the machine.
 IOMMU_MODULES = ["vfio-pci", "vfio_iommu_type1"]
+IOMMUFD_MODULES = ["iommufd"]
 KVM_MODULES = ["kvm-amd"]
 
 RESULT = re.compile(r"(PASS|FAIL|SKIP) ([\w.-]+): (.*)")
@@ -127,6 +129,8 @@ def make_initramfs(kernel, options, out):
     if options.iommu:
         wanted += [(name, "") for name in IOMMU_MODULES
                    if name not in dict(wanted)]
+    if options.iommufd:
+        wanted += [(name, "") for name in IOMMUFD_MODULES]
     if options.kvm:
         wanted += [(name, "") for name in KVM_MODULES]
     initramfs.build(out, kernel, options.init, wanted, options.file,
@@ -178,6 +182,8 @@ def parse(arguments):
                             choices=sorted(kernels.KERNELS))
         action.add_argument("--cache", required=True,
                             help="where kernels are kept")
+        action.add_argument("--iommufd", action="store_true",
+                            help="with iommufd, built here; 6.12 only")
         if name == "run":
             add_options(action)
             add_guest_options(action)
@@ -234,8 +240,11 @@ def add_guest_options(action):
 
 def main():
     options = parse(sys.argv[1:])
+    options.cache = os.path.abspath(options.cache)
     try:
         kernel = kernels.get(options.kernel, options.cache)
+        if options.iommufd:
+            kernel.add_modules(iommufd.build(kernel, options.cache))
         if options.action == "kernel":
             print(kernel.folder)
         else:

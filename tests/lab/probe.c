@@ -10,7 +10,7 @@
 
 #include <vmem/vmem.h>
 
-#include "lab/result.h"
+#include "result.h"
 
 static void probe_kernel(void)
 {

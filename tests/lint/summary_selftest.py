@@ -66,7 +66,7 @@ CASES = [
                                           "PROVED: 512 bytes are gone\n"
                                           "[       OK ] a block is unplugged")),
       ran("b", "lint")], 0,
-     ["    a block is unplugged: 512 bytes are gone\n"], (3, 0, 1)),
+     ["    a: a block is unplugged: 512 bytes are gone\n"], (3, 0, 1)),
     ("cases of unittest", BOTH,
      [ran("a", "unit", "FAIL", err=UNITTEST), ran("b", "lint")], 1,
      ["2 passed, 1 failed, 1 skipped", "_c (__main__.Case.test_c): no terminal"],
