@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
 # Builds the reference with warnings as errors, and shows that what must be an
-# error is one. Usage: check.sh DOXYGEN DOXYFILE
+# error is one. Usage: check.sh DOXYGEN DOXYFILE ROOT
 set -euo pipefail
 
 doxygen=$1
 doxyfile=$2
+root=$3
 
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
@@ -25,6 +26,8 @@ if ! build reference ''; then
     exit 1
 fi
 echo "reference: $(find "$scratch/reference/html" -name '*.html' | wc -l) pages"
+python3 -B "$root/tests/lint/links.py" --root "$root" \
+    --html "$scratch/reference/html"
 
 # Builds a made-up header with this text.
 build_header() {
@@ -65,4 +68,8 @@ refuse '/** Does, see @ref nowhere. */ void vmem_made_up(void);' \
 refuse '/** Is. */ struct vmem_made_up { int member; };' \
     'member.*of struct vmem_made_up is not documented'
 refuse '#define VMEM_MADE_UP 1' 'VMEM_MADE_UP .*is not documented'
+refuse '/** Does, see @snippet smallest-host.c nowhere */ void vmem_made_up(void);' \
+    'nowhere.*snippet'
+refuse '/** Does, see @snippet nowhere.c host */ void vmem_made_up(void);' \
+    'nowhere.c.*not found'
 echo "undocumented and wrongly documented interfaces are refused"

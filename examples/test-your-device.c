@@ -21,8 +21,6 @@ static struct {
     uint64_t requested_size;
 } device;
 
-static struct vmem_guest *guest;
-
 static uint64_t get(const uint8_t *bytes, int size)
 {
     return size == 0 ? 0 : get(bytes + 1, size - 1) << 8 | bytes[0];
@@ -35,6 +33,7 @@ static void put(uint8_t *bytes, uint64_t value)
     }
 }
 
+//! [callbacks]
 static void read_config(uint8_t *config, void *opaque)
 {
     (void)opaque;
@@ -73,6 +72,7 @@ static int request(const uint8_t *bytes, uint8_t *response, void *opaque)
         (uint8_t)plug((get(bytes + 8, 8) - GPA) / BLOCK, get(bytes + 16, 2));
     return 0;
 }
+//! [callbacks]
 
 static void finding(const struct vmem_guest_finding *found, void *opaque)
 {
@@ -90,7 +90,7 @@ static void try(const char *name, enum bug bug, uint64_t kind)
                                         .request = request,
                                         .read_config = read_config,
                                         .finding = finding };
-    int status;
+    struct vmem_guest *guest;
 
     memset(&device, 0, sizeof(device));
     device.bug = bug;
@@ -101,7 +101,7 @@ static void try(const char *name, enum bug bug, uint64_t kind)
     if (bug != NO_INTERRUPT) {
         vmem_guest_interrupt(guest);
     }
-    status = vmem_guest_run(guest);
+    const int status = vmem_guest_run(guest);
     printf("    %u GiB are plugged, the driver is %s\n",
            (unsigned)(device.plugged_size >> 30),
            vmem_guest_status_name((uint64_t)status));

@@ -425,13 +425,37 @@ int vmem_guest_get_stats(const struct vmem_guest *guest,
  * @return The name, or NULL beyond the last. @ownership{static}
  */
 const char *vmem_guest_kind_name(uint64_t kind);
-/** The same for an enum vmem_guest_pattern. */
+
+/**
+ * Name of a pattern.
+ *
+ * @param pattern  An enum vmem_guest_pattern.
+ * @return The name, or NULL beyond the last. @ownership{static}
+ */
 const char *vmem_guest_pattern_name(uint64_t pattern);
-/** The same for an enum vmem_guest_status. */
+
+/**
+ * Name of a status.
+ *
+ * @param status  An enum vmem_guest_status.
+ * @return The name, or NULL beyond the last. @ownership{static}
+ */
 const char *vmem_guest_status_name(uint64_t status);
-/** The same for an enum vmem_guest_rule. */
+
+/**
+ * Name of a rule.
+ *
+ * @param rule  An enum vmem_guest_rule.
+ * @return The name, or NULL beyond the last. @ownership{static}
+ */
 const char *vmem_guest_rule_name(uint64_t rule);
-/** Where the specification, or its reading for drivers, says so: "CFG-08". */
+
+/**
+ * Where the specification, or its reading for drivers, says so: "CFG-08".
+ *
+ * @param rule  An enum vmem_guest_rule.
+ * @return The clause, or NULL beyond the last. @ownership{static}
+ */
 const char *vmem_guest_rule_clause(uint64_t rule);
 
 /** @} */
