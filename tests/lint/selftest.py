@@ -37,9 +37,21 @@ CLEAN = {
     "tools/meson.build": "executable('vmemctl', 'main.c')\n",
     "tools/main.c": C + "#include <glib.h>\n#include <vmem/vmem.h>\n",
     "examples/meson.build": "names = ['host']\n",
-    "examples/host.c": C + "#include <stdio.h>\n#include <vmem/vmem.h>\n",
+    "examples/host.c": C + "#include <stdio.h>\n#include <vmem/vmem.h>\n"
+        "int x = vmem_vm_do();\n",
+    "examples/host.out": "done\n",
+    "libvmem/libvmem.map": C + "VMEM_0.1 {\n    vmem_vm_do;\n};\n",
+    "docs/guide/x.md": "# A guide\n\n@snippet host.c do\n\n"
+        "    meson setup build; ninja\n\n[there](y.md#a-page-with-id)\n",
+    "docs/guide/y.md": "# A page, with *id* {#page_y}\n\n"
+        "<!-- begin of what a script writes -->\n`vmem_vm_free`\n"
+        "<!-- end of it -->\n[back](x.md#a-guide), [label](#page_y)\n",
+    "docs/architecture.md": "".join(
+        f"| I{i} | holds | `test_x: it_holds` |\n" for i in range(1, 15)),
     "tests/meson.build": "names = ['test_x', 'layers.py']\n",
-    "tests/unit/test_x.c": C,
+    "tests/unit/test_x.c": C + "static void it_holds(void **u)\n{\n}\n"
+        "static const struct CMUnitTest t[] = {\n"
+        "    cmocka_unit_test(it_holds),\n};\n",
     "tests/lint/layers.py": HASH,
 }
 
@@ -175,6 +187,43 @@ CASES = [
     ("contracts", "a value without comment", "include/vmem/types.h",
      C + "enum vmem_x {\n    VMEM_A = 1, /**< One. */\n    VMEM_B = 2,\n};\n",
      "enum vmem_x: 2 values, 1 comments"),
+    ("guides", "a function nobody shows", "libvmem/libvmem.map",
+     C + "VMEM_0.1 {\n    vmem_vm_do;\n    vmem_vm_free;\n};\n",
+     "vmem_vm_free(): in no example and no guide"),
+    ("guides", "a function in a comment only", "examples/host.c",
+     C + "/* not vmem_vm_do() */\n", "vmem_vm_do(): in no example"),
+    ("guides", "code of its own", "docs/guide/x.md",
+     "# A guide\n\n```c\nint x = vmem_vm_do();\n```\n",
+     "code that nobody ran"),
+    ("guides", "indented code", "docs/guide/x.md",
+     "# A guide\n\n    int x = 1;\n", "code that nobody ran"),
+    ("guides", "a quote of nothing", "docs/guide/x.md",
+     "# A guide\n\n@snippet gone.c do\n", "gone.c, which is no example"),
+    ("guides", "a long example", "examples/host.c",
+     C + "int x = vmem_vm_do();\n" + "\n" * 120, "119 is the most"),
+    ("guides", "an example without output", "examples/more.c", C,
+     "what it prints is not in more.out"),
+    ("links", "a page that is gone", "docs/guide/x.md", "[gone](z.md)\n",
+     "link to z.md, which is not there"),
+    ("links", "a heading that is gone", "docs/guide/x.md",
+     "[gone](y.md#elsewhere)\n", "has no heading elsewhere"),
+    ("links", "a script that is gone", "docs/guide/x.md", "Run `./gone.sh`.\n",
+     "./gone.sh is not there"),
+    ("invariants", "one without a row", "docs/architecture.md",
+     "".join(f"| I{i} | holds | `test_x: it_holds` |\n"
+             for i in range(1, 14)), "I14 is missing"),
+    ("invariants", "one without a test", "docs/architecture.md",
+     "".join(f"| I{i} | holds | none |\n" for i in range(1, 15)),
+     "I1 names no test"),
+    ("invariants", "a test that was renamed", "tests/unit/test_x.c", C,
+     "test_x does not run it_holds"),
+    ("invariants", "a test that is not run", "tests/unit/test_x.c",
+     C + "static void it_holds(void **u)\n{\n}\n",
+     "test_x does not run it_holds"),
+    ("invariants", "a module that is gone", "docs/architecture.md",
+     "".join(f"| I{i} | holds | `test_y: it_holds` |\n"
+             for i in range(1, 15)), "there is no module test_y"),
+
     ("contracts", "no comment", "include/vmem/vm.h",
      C + "VMEM_API int vmem_vm_do(void);\n", "1 functions, 0 of them"),
 ]
