@@ -208,9 +208,11 @@ static double sample(const struct bench_side *side, enum bench_clock clock,
 static uint64_t find_nr_runs(const struct bench_side *side,
                              enum bench_clock clock, double *run_ns)
 {
-    const double wanted_ns = options.smoke   ? SAMPLE_SMOKE_NS
-                             : options.quick ? SAMPLE_QUICK_NS
-                                             : SAMPLE_NS;
+    /* What must be prepared for each run may take much longer than the run. */
+    const double wanted_ns = (options.smoke   ? SAMPLE_SMOKE_NS
+                              : options.quick ? SAMPLE_QUICK_NS
+                                              : SAMPLE_NS) /
+                             (side->before != NULL ? 8 : 1);
     uint64_t nr_runs = 1;
     uint64_t result;
 

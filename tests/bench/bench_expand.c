@@ -150,6 +150,17 @@ static void measure_input(struct expansion *expansion, struct bench_case *bench,
     naive_destroy(&expansion->blocks);
 }
 
+static const char *count_expanding(struct expansion *expansion)
+{
+    const uint64_t before = bench_nr_allocations();
+    uint64_t nr;
+
+    expand(expansion);
+    nr = bench_nr_allocations() - before;
+    return g_strdup_printf("allocations=%" G_GUINT64_FORMAT " syscalls=%d", nr,
+                           bench_makes_syscalls(expand, expansion));
+}
+
 static void measure(uint64_t size, uint64_t block_size, uint64_t page_size,
                     const char *pattern)
 {
@@ -165,6 +176,7 @@ static void measure(uint64_t size, uint64_t block_size, uint64_t page_size,
         bench_size(block_size), bench_size(page_size), pattern,
         bench_size(expansion.window_size / page_size / 8));
     bench.nr_ops = size / page_size;
+    bench.counts = count_expanding(&expansion);
     bench.subject = (struct bench_side){ "region", expand, NULL, &expansion };
     bench.reference =
         (struct bench_side){ "memset of 0xff", set_ones, NULL, &expansion };
@@ -197,9 +209,9 @@ static void measure(uint64_t size, uint64_t block_size, uint64_t page_size,
 
 int main(int argc, char **argv)
 {
-    static const char *const patterns[] = {
-        "empty", "full", "slab", "pressure", "random", "alternating"
-    };
+    static const char *const patterns[] = { "empty",    "full",       "slab",
+                                            "pressure", "scatter",    "idle",
+                                            "random",   "alternating" };
 
     options = bench_init(argc, argv);
     bench_start_thread();
@@ -209,12 +221,15 @@ int main(int argc, char **argv)
         measure(BENCH_TIB, 2 * BENCH_MIB, 64 * BENCH_KIB, patterns[i]);
         if (!options->quick) {
             measure(8 * BENCH_TIB, 2 * BENCH_MIB, 4 * BENCH_KIB, patterns[i]);
+            measure(64 * BENCH_TIB, 2 * BENCH_MIB, 4 * BENCH_KIB, patterns[i]);
+        }
+        /* 2^27 runs would be populated one by one. */
+        if (!options->quick && strcmp(patterns[i], "alternating") != 0) {
+            measure(BENCH_TIB, 4 * BENCH_KIB, 4 * BENCH_KIB, patterns[i]);
+            measure(BENCH_TIB, 4 * BENCH_KIB, 2 * BENCH_MIB, patterns[i]);
         }
         measure(64 * BENCH_GIB, 4 * BENCH_KIB, 4 * BENCH_KIB, patterns[i]);
         measure(64 * BENCH_GIB, 4 * BENCH_KIB, 2 * BENCH_MIB, patterns[i]);
-    }
-    if (!options->quick) {
-        measure(64 * BENCH_TIB, 2 * BENCH_MIB, 4 * BENCH_KIB, "pressure");
     }
     return 0;
 }

@@ -113,6 +113,14 @@ static uint64_t ask_pair(void *opaque)
     return 0;
 }
 
+static uint64_t ask_state(void *opaque)
+{
+    struct pair *pair = opaque;
+
+    rig_handle(pair->rig, pair->requests, 1);
+    return 0;
+}
+
 static void pair_init(struct pair *pair, struct rig *rig)
 {
     pair->rig = rig;
@@ -133,6 +141,7 @@ static uint64_t unplug_all(void *opaque)
 
 struct expansion {
     struct rig *rig;
+    uint64_t page_size;
     uint64_t *words;
 };
 
@@ -140,8 +149,8 @@ static uint64_t expand(void *opaque)
 {
     struct expansion *expansion = opaque;
 
-    vmem_region_expand_bitmap(expansion->rig->region, NULL, 4 * BENCH_KIB,
-                              expansion->words);
+    vmem_region_expand_bitmap(expansion->rig->region, NULL,
+                              expansion->page_size, expansion->words);
     return expansion->words[0];
 }
 
@@ -163,11 +172,18 @@ static void against_size(void)
         struct naive naive;
         struct rig source;
         struct rig device;
+        struct expansion expansion;
         struct pair pair;
+        struct pair state;
 
         rig_init_source(&source, nr_blocks * BLOCK, BLOCK, "full");
         rig_init_device(&device, nr_blocks * BLOCK, BLOCK, "empty");
         pair_init(&pair, &device);
+        state.rig = &device;
+        rig_encode(&state.requests[0], &device, VMEM_REQUEST_STATE, 77, 1);
+        expansion.rig = &source;
+        expansion.page_size = 64 * BENCH_KIB;
+        expansion.words = g_malloc0(source.size / expansion.page_size / 8);
         naive_init(&naive, nr_blocks);
         pattern_for_each("full", nr_blocks, fill, &naive);
         point("blocks", "is_populated-whole", x,
@@ -187,9 +203,16 @@ static void against_size(void)
         point("blocks", "plug-unplug", x,
               &(struct bench_side){ "device", ask_pair, NULL, &pair }, 1,
               "pair");
+        point("blocks", "state", x,
+              &(struct bench_side){ "device", ask_state, NULL, &state }, 1,
+              "request");
+        point("blocks", "expand-64K-full", x,
+              &(struct bench_side){ "region", expand, NULL, &expansion }, 1,
+              "bitmap");
         point("blocks", "unplug-all-full", x,
               &(struct bench_side){ "device", unplug_all, plug_full, &device },
               1, "request");
+        g_free(expansion.words);
         rig_destroy(&source);
         rig_destroy(&device);
         naive_destroy(&naive);
@@ -211,6 +234,35 @@ static int populate_runs(struct rig *rig, struct naive *naive, uint64_t nr)
     return 0;
 }
 
+/* As many runs, gone at once. */
+struct spread {
+    struct rig *rig;
+    uint64_t nr;
+};
+
+static void populate_again(void *opaque)
+{
+    const struct spread *spread = opaque;
+    const uint64_t step = spread->rig->nr_blocks / spread->nr;
+
+    for (uint64_t i = 0; i < spread->nr; i++) {
+        const struct vmem_range range = { i * step * BLOCK,
+                                          (step / 2) * BLOCK };
+
+        bench_check(vmem_source_populate(spread->rig->source, &range, NULL) ==
+                    0);
+    }
+}
+
+static uint64_t discard_all(void *opaque)
+{
+    const struct spread *spread = opaque;
+    const struct vmem_range all = { 0, spread->rig->size };
+
+    bench_check(vmem_source_discard(spread->rig->source, &all, NULL) == 0);
+    return 0;
+}
+
 static void against_runs(void)
 {
     const uint64_t nr_blocks = (uint64_t)1 << 22; /* 8 TiB */
@@ -219,14 +271,18 @@ static void against_runs(void)
         const uint64_t nr = (uint64_t)1 << shift;
         const double x = (double)nr;
         struct expansion expansion;
+        struct spread spread;
         struct naive naive;
         struct rig rig;
 
         rig_init_source(&rig, nr_blocks * BLOCK, BLOCK, "empty");
         naive_init(&naive, nr_blocks);
         populate_runs(&rig, &naive, nr);
+        spread.rig = &rig;
+        spread.nr = nr;
         expansion.rig = &rig;
-        expansion.words = g_malloc0(rig.size / (4 * BENCH_KIB) / 8);
+        expansion.page_size = 4 * BENCH_KIB;
+        expansion.words = g_malloc0(rig.size / expansion.page_size / 8);
         point("runs", "walk", x,
               &(struct bench_side){ "region", walk, NULL, &rig }, 1, "walk");
         point("runs", "walk-find-next", x,
@@ -235,6 +291,13 @@ static void against_runs(void)
         point("runs", "replay", x,
               &(struct bench_side){ "region", replay, NULL, &rig }, 1,
               "join and leave");
+        point("runs", "is_populated-page", x,
+              &(struct bench_side){ "region", ask_page, NULL, &rig }, 1,
+              "question");
+        point("runs", "discard-all", x,
+              &(struct bench_side){ "source", discard_all, populate_again,
+                                    &spread },
+              1, "discard");
         point("runs", "expand-4K", x,
               &(struct bench_side){ "region", expand, NULL, &expansion }, 1,
               "bitmap");
@@ -256,6 +319,9 @@ static void against_listeners(void)
         point("listeners", "plug-unplug", nr,
               &(struct bench_side){ "device", ask_pair, NULL, &pair }, 1,
               "pair");
+        point("listeners", "unplug-all-full", nr,
+              &(struct bench_side){ "device", unplug_all, plug_full, &rig }, 1,
+              "request");
     }
     rig_destroy(&rig);
 }
@@ -274,6 +340,9 @@ static void against_sources(void)
         runs = walk(&rig);
         point("sources", "walk-per-run", nr,
               &(struct bench_side){ "region", walk, NULL, &rig }, runs, "run");
+        point("sources", "replay-per-run", nr,
+              &(struct bench_side){ "region", replay, NULL, &rig }, runs,
+              "run");
         point("sources", "is_populated-page", nr,
               &(struct bench_side){ "region", ask_page, NULL, &rig }, 1,
               "question");

@@ -76,6 +76,17 @@ static uint64_t ask_naive(void *opaque)
     return nr_populated;
 }
 
+static const char *count_asking(struct question *question)
+{
+    const uint64_t before = bench_nr_allocations();
+    uint64_t nr;
+
+    ask_region(question);
+    nr = bench_nr_allocations() - before;
+    return g_strdup_printf("allocations=%" G_GUINT64_FORMAT " syscalls=%d", nr,
+                           bench_makes_syscalls(ask_region, question));
+}
+
 static void measure_question(uint64_t size, uint64_t block_size,
                              const char *what)
 {
@@ -99,6 +110,7 @@ static void measure_question(uint64_t size, uint64_t block_size,
     bench.params =
         g_strdup_printf("region=%s block=%s range=%s", bench_size(size),
                         bench_size(block_size), what);
+    bench.counts = count_asking(&question);
     bench.subject =
         (struct bench_side){ "region", ask_region, NULL, &question };
     bench.reference = (struct bench_side){ "mutex and find-next words",
@@ -178,7 +190,8 @@ static uint64_t replay_by_granule(void *opaque)
     return question->rig.nr_listeners;
 }
 
-static void measure_replay(uint64_t size, const char *pattern)
+static void measure_replay(uint64_t size, uint64_t block_size,
+                           const char *pattern)
 {
     struct bench_case bench = { .name = "listener.replay",
                                 .unit = "join and leave",
@@ -186,12 +199,13 @@ static void measure_replay(uint64_t size, const char *pattern)
     struct question question;
     uint64_t nr_callbacks;
 
-    question_init(&question, size, 2 * BENCH_MIB, pattern);
+    question_init(&question, size, block_size, pattern);
     nr_callbacks = rig_nr_callbacks;
     join_and_leave(&question.rig);
     nr_callbacks = rig_nr_callbacks - nr_callbacks;
-    bench.params = g_strdup_printf("region=%s block=2M pattern=%s",
-                                   bench_size(size), pattern);
+    bench.params =
+        g_strdup_printf("region=%s block=%s pattern=%s", bench_size(size),
+                        bench_size(block_size), pattern);
     bench.counts =
         g_strdup_printf("callbacks=%" G_GUINT64_FORMAT, nr_callbacks);
     bench.subject =
@@ -345,10 +359,16 @@ int main(int argc, char **argv)
     }
     measure_growth_of_whole();
     for (size_t i = 0; i < G_N_ELEMENTS(patterns); i++) {
-        measure_replay(BENCH_TIB, patterns[i]);
+        measure_replay(BENCH_TIB, 2 * BENCH_MIB, patterns[i]);
         if (!options->quick) {
-            measure_replay(8 * BENCH_TIB, patterns[i]);
+            measure_replay(8 * BENCH_TIB, 2 * BENCH_MIB, patterns[i]);
+            measure_replay(64 * BENCH_TIB, 2 * BENCH_MIB, patterns[i]);
         }
+    }
+    if (!options->quick) {
+        /* The reference takes seconds. */
+        measure_replay(BENCH_TIB, 4 * BENCH_KIB, "full");
+        measure_replay(BENCH_TIB, 4 * BENCH_KIB, "pressure");
     }
     measure_sources(options->quick ? 64 * BENCH_GIB : BENCH_TIB);
     return 0;

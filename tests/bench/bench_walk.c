@@ -219,6 +219,7 @@ static void measure_window(const struct geometry *geometry, const char *pattern)
         bench_size(geometry->size), bench_size(geometry->block_size), pattern,
         nr_runs);
     bench.unit = "walk";
+    bench.counts = g_strdup_printf("callbacks=%" G_GUINT64_FORMAT, nr_runs);
     bench.subject = (struct bench_side){ "region", walk_region, NULL, &maps };
     bench.reference =
         (struct bench_side){ "find-next words", walk_naive, NULL, &maps };
@@ -289,6 +290,9 @@ int main(int argc, char **argv)
                                             "slab",   "pressure",   "scatter",
                                             "random", "alternating" };
 
+    static const char *const windowed[] = { "empty", "full", "slab", "random",
+                                            "alternating" };
+
     options = bench_init(argc, argv);
     bench_start_thread();
     for (size_t g = 0; g < G_N_ELEMENTS(geometries); g++) {
@@ -302,9 +306,13 @@ int main(int argc, char **argv)
             measure(&geometries[g], patterns[p]);
         }
     }
-    measure_window(&geometries[1], "full");
-    measure_window(&geometries[1], "slab");
-    measure_window(&geometries[1], "alternating");
+    for (size_t g = 0; g < G_N_ELEMENTS(geometries); g++) {
+        for (size_t p = 0; p < G_N_ELEMENTS(windowed); p++) {
+            if (!options->quick || g == 1) {
+                measure_window(&geometries[g], windowed[p]);
+            }
+        }
+    }
     report_all_memory();
     return 0;
 }

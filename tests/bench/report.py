@@ -34,7 +34,7 @@ ROWS = [
     ("expand", "expand blocks to pages", "at most 1.5 times memset"),
     ("discard", "discard of populated memory",
      "at least 0.95 of the speed of the raw calls"),
-    ("populate-threads", "populate with threads of the host",
+    ("populate-threads", "populate with threads of the library",
      "at least 0.9 of the speed of raw threads"),
     ("memory", "memory of a bitmap of 4096 blocks or more",
      "at most 1.05 bits for each block"),

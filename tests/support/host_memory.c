@@ -357,18 +357,16 @@ static long read_pool(void)
                : strtol(text, NULL, 10);
 }
 
-bool host_pool_take(unsigned int nr)
+const char *host_pool_try(unsigned int nr)
 {
     int64_t in_use;
 
     if (host_meminfo("Hugepagesize") != (int64_t)HUGE_PAGE) {
-        printf("SKIP: default huge pages are not 2 MiB\n");
-        return false;
+        return "default huge pages are not 2 MiB";
     }
     pool_fd = open(POOL_PATH, O_RDWR | O_CLOEXEC);
     if (pool_fd < 0) {
-        printf("SKIP: cannot set the huge page pool: %s\n", strerror(errno));
-        return false;
+        return "the pool of huge pages cannot be set";
     }
     /* Other tests do the same at the same time. */
     flock(pool_fd, LOCK_EX);
@@ -376,12 +374,20 @@ bool host_pool_take(unsigned int nr)
     in_use = host_meminfo("HugePages_Total") - host_meminfo("HugePages_Free");
     if (pool_before < 0 || !write_pool(in_use + (long)nr) ||
         host_meminfo("HugePages_Free") < (int64_t)nr) {
-        printf("SKIP: cannot have %u huge pages in the pool: %s\n", nr,
-               strerror(errno));
         host_pool_give_back();
-        return false;
+        return "there is no memory for huge pages in the pool";
     }
-    return true;
+    return NULL;
+}
+
+bool host_pool_take(unsigned int nr)
+{
+    const char *why_not = host_pool_try(nr);
+
+    if (why_not != NULL) {
+        printf("SKIP: %u huge pages: %s\n", nr, why_not);
+    }
+    return why_not == NULL;
 }
 
 void host_pool_give_back(void)

@@ -69,6 +69,7 @@ unsigned int host_nr_fds(void);
  * pool is this process's alone until it is given back. False: a SKIP line says
  * why. */
 bool host_pool_take(unsigned int nr);
+const char *host_pool_try(unsigned int nr); /* ... returns why not, or NULL */
 void host_pool_give_back(void);
 
 #endif /* TESTS_HOST_MEMORY_H */
