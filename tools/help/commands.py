@@ -186,6 +186,34 @@ COMMANDS = [
              "A simulated guest at work."),
         ]),
     Command(
+        "probe", "measure what discards cost and free here", "", False,
+        "Measures, on each kind of memory that this machine has, what populating "
+        "and discarding it costs and what a discard frees, with and without huge "
+        "pages. What could not be measured has a dash and the reason. No setting "
+        "of the machine is changed.",
+        [
+            Option("size", "s", "string", "SIZE",
+                   "How much memory to use at a time (default: 64M)"),
+            Option("file", "", "filename", "FILE",
+                   "Measure a file too, made and removed again, or empty and "
+                   "emptied again"),
+            JSON,
+            VERBOSE,
+        ],
+        [
+            "Times are medians of up to five rounds, of one call for each block "
+            "of 2 MiB, and of one call for all of --size, scaled to 1 GiB. "
+            "Memory is populated as a plug does it and discarded as an unplug "
+            "does it, in the library; how much is resident before and after is "
+            "what the kernel says: in page tables, by mincore, or in the "
+            "st_blocks of a file. Pages of a pool are used only as far as they "
+            "are free. Exit code 1 says that discarded memory stayed resident.",
+        ],
+        [
+            ("vmemctl probe --size 1G --file /var/tmp/probe",
+             "All kinds of memory, 1 GiB at a time, and a file system."),
+        ]),
+    Command(
         "vectors", "run conformance vectors", "FILE...", True,
         "Runs conformance vectors: virtio-mem requests with the answers that the "
         "specification demands, each vector on a device of its own. Prints a "
