@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# Draws the pictures of docs/guide/pictures/ anew, or somewhere else; a test compares.
+# Draws the pictures of docs/pictures/ anew, or somewhere else; a test compares.
 # Usage: pictures.sh VMEMCTL [FOLDER]
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 vmemctl=$1
-folder=${2:-$root/docs/guide/pictures}
+folder=${2:-$root/docs/pictures}
 
 for name in basic_movable frag_kernel migration_busy; do
     "$vmemctl" replay --touch --svg "$folder/$name.svg" \

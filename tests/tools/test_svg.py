@@ -273,7 +273,7 @@ class TestDocs(Case):
     def test_the_pictures_of_the_docs_are_what_is_drawn_now(self):
         subprocess.run([os.path.join(ROOT, "scripts/pictures.sh"), VMEMCTL,
                         self.folder], timeout=300, check=True)
-        kept = os.path.join(ROOT, "docs/guide/pictures")
+        kept = os.path.join(ROOT, "docs/pictures")
         names = sorted(name for name in os.listdir(kept)
                        if name.endswith(".svg"))
         self.assertEqual(names, sorted(os.listdir(self.folder)))
