@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Compile examples against what is installed, and compare what they print.
 
-Usage: installed.py BUILD LANGUAGE [COMPILER...] -- EXAMPLE[:MODULE]...
+Usage: installed.py BUILD LANGUAGE [COMPILER...] -- EXAMPLE[:MODULE,...]...
 
 BUILD is installed into a folder of its own; pkg-config says what to compile
-with, for MODULE or else for vmem. The compilers are as strict as they can be.
+with, for each MODULE or else for vmem. The compilers are as strict as they can be.
 An example without an expected output of its own has that of its C twin.
 """
 
@@ -55,11 +55,11 @@ def has_rust():
         stderr=subprocess.DEVNULL, check=False).returncode == 0
 
 
-def flags_of(language, module, env):
-    libs = run(["pkg-config", "--libs", module], env=env).stdout.split()
+def flags_of(language, modules, env):
+    libs = run(["pkg-config", "--libs", *modules], env=env).stdout.split()
     if language == "rust":
         return libs
-    return run(["pkg-config", "--cflags", module], env=env).stdout.split() + libs
+    return run(["pkg-config", "--cflags", *modules], env=env).stdout.split() + libs
 
 
 def main():
@@ -81,11 +81,11 @@ def main():
     with tempfile.TemporaryDirectory() as scratch:
         env = install(build, os.path.join(scratch, "root"))
         for entry in names:
-            name, _, module = entry.partition(":")
+            name, _, modules = entry.partition(":")
             program = os.path.join(scratch, name)
             run([*compiler, *strict, "-o", program,
                  os.path.join(HERE, name + suffix),
-                 *flags_of(language, module or "vmem", env)], env=env)
+                 *flags_of(language, (modules or "vmem").split(","), env)], env=env)
             done = run([program], env=env)
             with open(os.path.join(HERE, name + ".out"),
                       encoding="utf-8") as file:
