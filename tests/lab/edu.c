@@ -97,8 +97,7 @@ static volatile uint64_t *reg(const struct edu *edu, size_t offset)
 static bool transfer(struct edu *edu, uint64_t source, uint64_t target,
                      size_t size, uint64_t direction)
 {
-    /* QEMU ends itself when a transfer leaves the device's memory. */
-    if (size == 0 || size > EDU_BUFFER_SIZE) {
+    if (size == 0 || size > EDU_MAX_SIZE) {
         return false;
     }
     *reg(edu, EDU_DMA_SOURCE) = source;

@@ -10,7 +10,8 @@
  * own, which it fills from and writes to the address space that it is in. Each
  * transfer takes 100 ms. */
 
-#define EDU_BUFFER_SIZE 4096
+/* Of one transfer. QEMU ends itself when one reaches the last byte. */
+#define EDU_MAX_SIZE 4095
 
 struct edu {
     volatile uint8_t *registers;

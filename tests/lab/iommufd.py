@@ -78,10 +78,11 @@ def arrange(source, folder):
         file.write("iommufd-y += span.o\n")
 
 
-def build(kernel, cache):
+def build(kernel, cache, tell):
     """The folder of the modules, which replace those of the kernel."""
 
     def make(folder):
+        tell(0, f"building iommufd for {kernel.release}, once")
         apt = Apt(cache)
         for tool in ("gcc-12", "make", "tar", "xz"):
             if shutil.which(tool) is None:

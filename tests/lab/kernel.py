@@ -211,12 +211,13 @@ def cached(cache, package, version, make):
     return folder
 
 
-def get(name, cache):
+def get(name, cache, tell):
     """The newest Debian kernel of that name."""
     apt = Apt(cache)
     package, version = apt.newest(KERNELS[name])
 
     def make(folder):
+        tell(0, f"unpacking {package}, once")
         apt.unpack(package, version, folder)
         vmlinuz = glob.glob(os.path.join(folder, "boot/vmlinuz-*"))
         if len(vmlinuz) != 1:

@@ -110,10 +110,10 @@ def steps_of(options):
                     + options.command[1:]]
 
 
-def add_guest(kernel, options, folder):
+def add_guest(kernel, options, folder, tell):
     """What a nested machine boots: its kernel and an initramfs, in /guest."""
     if options.guest_kernel:
-        kernel = kernels.get(options.guest_kernel, options.cache)
+        kernel = kernels.get(options.guest_kernel, options.cache, tell)
     archive = os.path.join(folder, "guest-initramfs")
     steps = [["run", str(options.timeout)] + line.split(" ")
              for line in options.guest_run]
@@ -137,15 +137,14 @@ def make_initramfs(kernel, options, out):
                     steps_of(options))
 
 
-def run_machine(kernel, options):
+def run_machine(kernel, options, tell):
     folder = os.path.join(options.logs, options.name)
     shutil.rmtree(folder, ignore_errors=True)
     os.makedirs(folder)
     archive = os.path.join(folder, "initramfs")
     if options.guest_init:
-        add_guest(kernel, options, folder)
+        add_guest(kernel, options, folder, tell)
     make_initramfs(kernel, options, archive)
-    tell = tell_progress(options.name)
     run, wrong = machine.boot(kernel, archive, folder, options, tell)
     results = Results(options.expect)
     if wrong:
@@ -241,14 +240,16 @@ def add_guest_options(action):
 def main():
     options = parse(sys.argv[1:])
     options.cache = os.path.abspath(options.cache)
+    is_run = options.action == "run"
+    tell = tell_progress(options.name) if is_run else lambda _, line: None
     try:
-        kernel = kernels.get(options.kernel, options.cache)
+        kernel = kernels.get(options.kernel, options.cache, tell)
         if options.iommufd:
-            kernel.add_modules(iommufd.build(kernel, options.cache))
+            kernel.add_modules(iommufd.build(kernel, options.cache, tell))
         if options.action == "kernel":
             print(kernel.folder)
         else:
-            sys.exit(0 if run_machine(kernel, options) else 1)
+            sys.exit(0 if run_machine(kernel, options, tell) else 1)
     except kernels.Unavailable as error:
         print(f"SKIP: {error}")
         sys.exit(77)

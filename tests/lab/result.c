@@ -9,7 +9,7 @@ static unsigned int nr_failures;
 /* In one write, so that nobody's line comes in between. */
 static void print_line(const char *start, const char *format, va_list args)
 {
-    char text[400];
+    char text[700];
     vsnprintf(text, sizeof(text), format, args);
     printf("%s%s\n", start, text);
     fflush(stdout);

@@ -217,6 +217,10 @@ int space_is_mapped(const struct space *space, uint64_t iova)
     if (ret == -EEXIST) {
         return 1;
     }
+    /* Type 1 looks for what is there before it counts what is left. */
+    if (ret == -ENOSPC && space->kind == SPACE_TYPE1) {
+        return 0;
+    }
     uint64_t unmapped = 0;
     if (ret < 0) {
         return ret;
