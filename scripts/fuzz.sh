@@ -52,6 +52,7 @@ max_len() {
     fuzz_config) echo 32 ;;
     fuzz_claims) echo 64 ;;
     fuzz_bitmap) echo 128 ;;
+    fuzz_dma_info) echo 320 ;;
     fuzz_trace) echo 600 ;;
     fuzz_vectors) echo 1500 ;;
     *) echo 160 ;;
