@@ -51,38 +51,44 @@ struct axis axis_of_bytes(uint64_t least, uint64_t most, unsigned max_marks)
     return axis;
 }
 
-struct axis axis_of_seconds(double least, double most, unsigned max_marks)
+/* The longest of these that is at most a quarter of the span. */
+static void choose_unit(struct axis *axis, double span)
 {
     static const struct {
         double unit;
         const char *name;
-    } units[] = { { 86400, "days" },
-                  { 3600, "hours" },
-                  { 60, "minutes" },
-                  { 1, "seconds" } };
-    static const double steps[] = { 1, 2, 5 };
-    const double span = MAX(most - least, 1e-6);
-    struct axis axis = { .unit = 1, .unit_name = "seconds" };
+    } units[] = { { 86400, "days" }, { 3600, "hours" }, { 60, "minutes" } };
 
+    axis->unit = 1;
+    axis->unit_name = "seconds";
     for (unsigned i = 0; i < G_N_ELEMENTS(units); i++) {
         if (span >= 4 * units[i].unit) {
-            axis.unit = units[i].unit;
-            axis.unit_name = units[i].name;
+            axis->unit = units[i].unit;
+            axis->unit_name = units[i].name;
+            return;
+        }
+    }
+}
+
+struct axis axis_of_seconds(double least, double most, unsigned max_marks)
+{
+    static const double mantissas[] = { 1, 2, 5 };
+    const double span = most - least;
+    struct axis axis = { .step = 0 };
+    int exponent;
+
+    choose_unit(&axis, span);
+    /* Parts of a second down to microseconds, and no parts of a minute. */
+    exponent = axis.unit == 1 ? -6 : 0;
+    for (unsigned i = 0;; i++) {
+        axis.step = axis.unit * mantissas[i % 3] * pow(10, exponent);
+        if (span / axis.step <= max_marks) {
             break;
         }
-    }
-    axis.step = axis.unit;
-    if (axis.unit == 1) {
-        for (axis.step = 1e-6; span / axis.step > 10 * max_marks;) {
-            axis.step *= 10;
-        }
-    }
-    for (unsigned i = 0; span / axis.step > max_marks; i++) {
-        axis.step *= steps[(i + 1) % 3] / steps[i % 3];
-        axis.step *= i % 3 == 2 ? 10 : 1;
+        exponent += i % 3 == 2;
     }
     place(&axis, least, most);
-    axis.nr_decimals = decimals(axis.step, axis.unit);
+    axis.nr_decimals = (unsigned)MAX(-exponent, 0);
     return axis;
 }
 

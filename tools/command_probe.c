@@ -95,7 +95,6 @@ int command_probe(int argc, char **argv)
         return EXIT_CODE_REFUSED;
     }
     options.file = file;
-    options.verbose = verbose;
     report_init(&report, "probe", json, verbose);
     return report_finish(&report, run(&options, &report));
 }

@@ -95,9 +95,11 @@ static void draw_addresses(struct svg *svg, const struct history_device *device,
     g_autofree char *turn = g_strdup_printf(
         "text-anchor=\"middle\" transform=\"rotate(-90 30 %.1f)\"",
         (top + bottom) / 2);
-    g_autofree char *title = g_strdup_printf(
-        "%s (%s)", bottom - top > 150 ? "guest address" : "address",
-        axis.unit_name);
+    /* No more words than there is room for. */
+    g_autofree char *title =
+        bottom - top > 150
+            ? g_strdup_printf("guest address (%s)", axis.unit_name)
+            : g_strdup(axis.unit_name);
 
     for (unsigned i = 0; i < axis.nr_marks; i++) {
         const double y =

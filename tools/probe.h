@@ -2,7 +2,6 @@
 #ifndef VMEMCTL_PROBE_H
 #define VMEMCTL_PROBE_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 #include <vmem/backing.h>
@@ -52,7 +51,6 @@ struct probe {
 struct probe_options {
     uint64_t size;    /* bytes */
     const char *file; /* a file to measure too, or NULL */
-    bool verbose;
 };
 
 /* All kinds there are, of struct probe, those that this machine does not have

@@ -11,11 +11,7 @@
 
 /* Writes what a device tells its vmem_device_ops.trace into a file that vmemctl
  * replay reads; any program can do the same. The format is described beside the
- * recorded traces, in tests/data/traces/README.md; usable= knows two more
- * policies:
- *
- *     usable=unit:N    VMEM_USABLE_UNIT with n = N
- *     usable=region    VMEM_USABLE_ALL
+ * recorded traces, in tests/data/traces/README.md.
  *
  * A request that was answered BUSY for another reason than a frozen region is
  * put between "busy on" and "busy off", so that a replay gets the same answer
