@@ -20,7 +20,9 @@
 #define NR_PAIRS 15
 #define NR_PAIRS_LONG 9
 #define NR_PAIRS_QUICK 9
-#define MAX_PAIRS NR_PAIRS
+/* Threads wait for a CPU where there is other work. */
+#define NR_PAIRS_WALL 31
+#define MAX_PAIRS NR_PAIRS_WALL
 
 /* A sample shall be so long: the clock costs and hides some hundred ns. */
 #define SAMPLE_NS 4e6
@@ -344,6 +346,7 @@ struct bench_result bench_measure(const struct bench_case *bench)
     }
     nr_pairs = options.smoke                         ? 1
                : options.quick                       ? NR_PAIRS_QUICK
+               : bench->clock == BENCH_WALL          ? NR_PAIRS_WALL
                : run_ns + reference_run_ns > LONG_NS ? NR_PAIRS_LONG
                                                      : NR_PAIRS;
     for (int i = 0; i < nr_pairs; i++) {

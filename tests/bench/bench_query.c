@@ -368,7 +368,6 @@ int main(int argc, char **argv)
     if (!options->quick) {
         /* The reference takes seconds. */
         measure_replay(BENCH_TIB, 4 * BENCH_KIB, "full");
-        measure_replay(BENCH_TIB, 4 * BENCH_KIB, "pressure");
     }
     measure_sources(options->quick ? 64 * BENCH_GIB : BENCH_TIB);
     return 0;
