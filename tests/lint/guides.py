@@ -32,7 +32,7 @@ def check_functions(root, pages, examples, problems):
         problems.append(f"{MAP}: no functions")
 
 
-def check_quotes(pages, examples, problems):
+def check_quotes(root, pages, problems):
     for path, text in pages.items():
         blocks = re.findall(r"^```.*?^```|(?:^ {4}[^\n]*\n)+", text,
                             flags=re.M | re.S)
@@ -41,7 +41,7 @@ def check_quotes(pages, examples, problems):
                 first = block.strip().split("\n")[0]
                 problems.append(f"{path}: code that nobody ran: {first}")
         for name in re.findall(r"[@\\](?:snippet|include)\S* (\S+)", text):
-            if name not in examples:
+            if not os.path.exists(os.path.join(root, "examples", name)):
                 problems.append(f"{path}: quotes {name}, which is no example")
 
 
@@ -75,7 +75,7 @@ def main():
                                         suffixes=(".c", ".cc", ".rs", ".out"))
                 if os.path.dirname(path) == "examples"}
     check_functions(root, pages, examples, problems)
-    check_quotes(pages, examples, problems)
+    check_quotes(root, pages, problems)
     check_examples(root, examples, problems)
     common.finish("guides", problems, len(pages) + len(examples))
 
