@@ -65,6 +65,8 @@ fi
 if [ "$profile" = ci ] || [ "$profile" = all ]; then
     wanted+=(
         "clang-format|clang-format|checks the format of the source"
+        "groff|groff-base|checks the manual pages"
+        "mandoc|mandoc|checks them as other systems read them"
         "shellcheck|shellcheck|checks the scripts"
         "clang|clang|is the second compiler, and has libFuzzer"
         "file:/usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer*|libclang-rt-14-dev|has clang's sanitizers"

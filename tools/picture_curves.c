@@ -18,7 +18,7 @@ static const struct curve {
     { "requested", offsetof(struct history_sample, requested),
       "stroke=\"#000000\" stroke-width=\"1.5\" stroke-dasharray=\"9 4\"" },
     { "resident", offsetof(struct history_sample, resident),
-      "stroke=\"#e69f00\" stroke-width=\"2\" stroke-dasharray=\"3 3\"" },
+      "stroke=\"#e69f00\" stroke-width=\"2.2\" stroke-dasharray=\"6 6\"" },
     { "retained", offsetof(struct history_sample, retained),
       "stroke=\"#cc79a7\" stroke-width=\"3\" stroke-dasharray=\"10 3 2 3\"" },
 };
