@@ -96,7 +96,7 @@ def vmemctl(version, _headers):
             if isinstance(detail, Words) and detail not in seen:
                 seen.append(detail)
     # The first needs no space above.
-    text += ".SH WORDS\n" + "".join(map(listed, seen)).removeprefix(".PP\n")
+    text += ".SH WORDS\n" + "".join(map(listed, seen))[len(".PP\n"):]
     text += ".SH EXIT STATUS\n"
     for number, meaning in commands.EXIT_CODES:
         text += item(bold(number), meaning)
