@@ -118,6 +118,8 @@ build_model() {
 
 # What a search found, in one line.
 describe() {
+    sed -n 's/^ *\([0-9.e+]*\) states, stored.*/\1/p' pan.log |
+        awk '{ sum += $1 } END { printf "%d\n", sum }' >states
     awk '/states, stored/ { states = $1 }
         /total actual memory/ { memory = $1 }
         /elapsed time/ { seconds = $4 }
@@ -187,8 +189,12 @@ check "2 blocks, any windows, blocks and exact" holds -DSAFETY "" -DNB=2 \
 check "I1 as a formula, 3 blocks" holds "" -a -DNB=3 "${mixed[@]}" -DFORMULA
 check "every call ends, 2 blocks" holds -DNP -l -DNB=2 "${mixed[@]}"
 
+nr_right=$nr_checks
+
 # The wrong ones, each with what refutes it.
+nr_wrong=0
 while read -r variant by; do
+    nr_wrong=$((nr_wrong + 1))
     check "wrong: $variant" refuted "$by" -DNB=3 "${mixed[@]}" \
         "-DWRONG_$variant"
 done <<'END'
@@ -219,8 +225,14 @@ for seed in 1 2 3 4; do
     check accepted accepted "threads-$seed" \
         threads "$seed" 60
 done
+nr_traces=$((nr_checks - nr_right - nr_wrong))
 wait
 
 nr_passed=$(find "$scratch" -maxdepth 1 -name 'passed.*' | wc -l)
+echo "FIGURE: exhaustive: $(cat "$scratch"/*/states | awk '{ sum += $1 }
+    END { printf "%d", sum }') states of $nr_right right models and" \
+    "$nr_wrong wrong ones, which are refuted;" \
+    "$nr_traces traces of the library judged;" \
+    "$nr_passed of $nr_checks checks passed"
 echo "model: $nr_passed passed, $((nr_checks - nr_passed)) failed"
 [ "$nr_passed" -eq "$nr_checks" ]

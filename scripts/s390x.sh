@@ -202,7 +202,7 @@ with open(sys.argv[1], encoding="utf-8") as file:
 if nr_ran < int(sys.argv[2]) or nr_cases == 0 or nr_vectors == 0:
     sys.exit(f"{nr_ran} of {sys.argv[2]} programs, {nr_cases} cases and "
              f"{nr_vectors} vectors ran: that is not enough")
-print(f"as s390x, big endian: {nr_ran} programs, {nr_cases} cases, "
+print(f"FIGURE: interface: as s390x, big endian: {nr_ran} programs, {nr_cases} cases, "
       f"{nr_vectors} vectors")
 print("not run, because qemu-user has no real madvise:",
       ", ".join(sys.argv[3:]))

@@ -19,7 +19,7 @@ WHEN = ["default", "ci", "all"]
 TAIL_LINES = 60
 
 # In the order in which they are shown; others follow.
-AREAS = ["fuzzing", "faults", "threads", "model", "interface", "coverage"]
+AREAS = ["fuzzing", "faults", "threads", "exhaustive", "interface", "coverage"]
 
 
 def read_suites(path):
@@ -277,6 +277,7 @@ def main():
     parser.add_argument("--list", action="store_true",
                         help="print the names of the suites to run and stop")
     parser.add_argument("--build", help="build directory that was tested")
+    parser.add_argument("--log", help="its log, if not the usual one")
     parser.add_argument("--label", default="", help="shown behind the names")
     parser.add_argument("--totals", help="file to add the numbers to")
     parser.add_argument("--figures", help="file to add the figures to")
@@ -292,7 +293,7 @@ def main():
     if args.list:
         print("\n".join(names))
         return
-    log = os.path.join(args.build, "meson-logs", "testlog.json")
+    log = args.log or os.path.join(args.build, "meson-logs", "testlog.json")
     suites = summarise(names, {name for name, _, _ in listed},
                        known_tests(args.build), read_log(log))
     for suite in suites:

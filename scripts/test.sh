@@ -78,7 +78,8 @@ finish() {
     fi
     if [ -s "$figures" ]; then
         echo
-        python3 "$root/scripts/summary.py" --show-figures --figures "$figures" || :
+        python3 "$root/scripts/summary.py" --show-figures \
+            --figures "$figures" || :
     fi
     rm -f "$totals" "$figures"
     if [ "$status" -ne 0 ] && [ $((failed + nr_broken)) -eq 0 ]; then
@@ -122,20 +123,23 @@ run_suites() {
         broken "the $kind build failed, its suites did not run"
         return
     fi
-    rm -rf "$build_top/$dir/meson-logs/testlog.json"
+    local logs=$build_top/$dir/meson-logs
+    local log=$logs/testlog${setup:+-${setup[1]}}.json
+    rm -rf "$log"
     # Tests that take minutes show here how far they are.
     export VMEM_PROGRESS=$build_top/$dir.progress
     : >"$VMEM_PROGRESS"
     tail -f -n +1 --pid=$$ "$VMEM_PROGRESS" &
     local tail_pid=$!
     # Its verdict is in the log that the summary reads.
-    meson test -C "$build_top/$dir" --no-rebuild --quiet \
+    meson test -C "$build_top/$dir" --no-rebuild --quiet "${setup[@]}" \
         --timeout-multiplier "$multiplier" "${selection[@]}" \
         >"$build_top/$dir.log" 2>&1 || :
     kill "$tail_pid"
     wait "$tail_pid" 2>/dev/null || :
     if ! python3 "${summary[@]}" --kind "$kind" --label "$label" \
-        --build "$build_top/$dir" --totals "$totals" --figures "$figures"; then
+        --build "$build_top/$dir" --log "$log" --totals "$totals" \
+        --figures "$figures"; then
         status=1
     fi
 }
@@ -149,6 +153,7 @@ build() {
         -Dtools=enabled -Ddocs=enabled "$@"
 }
 
+setup=()
 multiplier=1
 run_suites plain test "" build test -Db_sanitize=none
 
@@ -164,6 +169,15 @@ run_suites asan asan " (sanitizers)" build asan \
 export TSAN_OPTIONS=history_size=7
 run_suites tsan tsan " (threads)" build tsan -Db_sanitize=thread \
     -Db_lundef=false -Dtools=disabled -Ddocs=disabled -Dfuzzing=off
+
+# The programs of the plain build, much slower.
+if [ "$when" = all ]; then
+    unset ASAN_OPTIONS UBSAN_OPTIONS
+    setup=(--setup valgrind)
+    multiplier=30
+    run_suites valgrind test " (valgrind)" true
+    setup=()
+fi
 
 # Each target for a while. It sets its own options.
 unset ASAN_OPTIONS UBSAN_OPTIONS TSAN_OPTIONS

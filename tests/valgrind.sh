@@ -9,11 +9,19 @@ program=$2
 shift 2
 
 case $(basename "$program") in
-unit_test_backing | unit_test_backing_faults | unit_test_backing_real | \
-    unit_test_kernel_pins)
+unit_test_backing | unit_test_backing_faults | unit_test_backing_odd | \
+    unit_test_backing_real | unit_test_kernel_pins)
     # It does not know PAGEMAP_SCAN, and takes what the kernel wrote for memory
     # that nobody wrote.
     echo "SKIP: measures the memory of the process, which is also valgrind's"
+    exit 77
+    ;;
+unit_test_counts)
+    echo "SKIP: measures the time of the processor"
+    exit 77
+    ;;
+unit_test_bitmap_exhaustive)
+    echo "SKIP: millions of ranges, of which test_bitmap tries the edges"
     exit 77
     ;;
 python* | *.py | *.sh)

@@ -110,7 +110,8 @@ static int map_flags(const struct vmemi_memory *memory)
     return flags;
 }
 
-/* Gives back what lies around [hva, hva + size) in [start, end). */
+/* Gives back what lies around [hva, hva + size) in [start, end). There is always
+ * some behind: hva is less than one alignment away from start. */
 static int trim(char *start, char *end, char *hva, uint64_t size)
 {
     const struct vmemi_sys *sys = vmemi_sys_get();
@@ -119,7 +120,7 @@ static int trim(char *start, char *end, char *hva, uint64_t size)
     if (hva > start) {
         ret = sys->munmap(start, (uint64_t)(hva - start));
     }
-    if (ret == 0 && hva + size < end) {
+    if (ret == 0) {
         ret = sys->munmap(hva + size, (uint64_t)(end - (hva + size)));
     }
     return ret;

@@ -79,7 +79,8 @@ compare() {
             "it anew, later it needs another minor version"
         exit 1
     fi
-    echo "$(grep -c '<function-decl' "$scratch/now") functions are those of" \
+    echo "FIGURE: interface: abidiff:" \
+        "$(grep -c '<function-decl' "$scratch/now") functions are those of" \
         "$(basename "$baseline" .abi)"
 }
 
@@ -183,7 +184,8 @@ selftest() {
     change "another result" refused \
         include/vmem/error.h 's/char \*vmem_reason_name(/void *vmem_reason_name(/' \
         libvmem/base/error.c 's/char \*vmem_reason_name(/void *vmem_reason_name(/'
-    echo "$nr_changes changed libraries were built and judged"
+    echo "FIGURE: interface: abidiff: $nr_changes changed libraries were" \
+        "built and judged"
 }
 
 command=${1:-}

@@ -281,7 +281,8 @@ static void repeat(const char *what, void (*way)(unsigned int),
     nr_descriptors = count_descriptors();
     way(nr_rounds);
     heap = mallinfo2();
-    printf("%s: %u times, heap %+ld bytes, resident %+ld bytes, %+d maps\n",
+    printf("FIGURE: interface: %s: %u times, heap %+ld bytes, resident %+ld "
+           "bytes, %+d maps\n",
            what, nr_rounds, (long)(heap.uordblks + heap.hblkhd - used),
            (long)(resident_bytes() - resident),
            (int)(count_maps(NULL) - nr_maps));

@@ -318,7 +318,8 @@ def main():
     new = new_in(frozen, now)
     if new:
         print(f"new since: {', '.join(new)}")
-    print(f"{len(frozen.structs)} structs, {len(frozen.functions)} functions, "
+    print(f"FIGURE: interface: as it was frozen: "
+          f"{len(frozen.structs)} structs, {len(frozen.functions)} functions, "
           f"{len(frozen.enums)} enumerators, {len(frozen.macros)} macros, "
           f"{nr_values} numbers, {nr_cases} made-up changes, "
           f"{len(problems)} problem(s)")

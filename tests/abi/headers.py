@@ -109,7 +109,8 @@ def main():
             problems.append(f"the member check let \"{member}\" pass")
 
     print("\n".join(problems))
-    print(f"{len(headers)} headers, {nr_compiled} compilations, "
+    print(f"FIGURE: interface: {len(headers)} headers alone and twice, "
+          f"{nr_compiled} compilations, "
           f"{len(problems)} problem(s)")
     sys.exit(1 if problems or not headers else 0)
 

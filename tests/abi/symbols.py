@@ -201,7 +201,8 @@ def main():
         problems.append("the static library lacks functions")
 
     print("\n".join(problems))
-    print(f"{len(declared)} functions, {nr_static} global symbols in the "
+    print(f"FIGURE: interface: {len(declared)} functions exported, in the "
+          f"version script and in headers, {nr_static} global symbols in the "
           f"static library, {nr_cases} made-up changes, "
           f"{len(problems)} problem(s)")
     sys.exit(1 if problems or not declared else 0)

@@ -239,7 +239,8 @@ def main():
     print("\n".join(problems))
     names = sorted(set().union(*seen.values()))
     print(f"{len(names)} system calls: {' '.join(names)}")
-    print(f"{len(seen)} operations, {nr_cases} made-up changes, "
+    print(f"FIGURE: interface: {len(names)} system calls, as documented, in "
+          f"{len(seen)} operations, {nr_cases} made-up changes, "
           f"{len(problems)} problem(s)")
     sys.exit(1 if problems or not seen else 0)
 

@@ -13,6 +13,7 @@
 #include "faults/point.h"
 #include "faults/scene.h"
 
+static size_t nr_operations;
 static uint64_t nr_runs;
 static uint64_t nr_faults;
 static unsigned int nr_problems;
@@ -257,6 +258,7 @@ static void explore(const struct operation *operation)
     };
     char *final = NULL;
 
+    nr_operations++;
     g_array_append_val(search.plans, nothing);
     for (guint i = 0; i < search.plans->len; i++) {
         const struct point_plan plan =
@@ -298,8 +300,9 @@ int main(int argc, char **argv)
         }
     }
     point_remove();
-    printf("%" PRIu64 " runs, %" PRIu64 " faults, %u problem(s)\n", nr_runs,
-           nr_faults, nr_problems);
+    printf("FIGURE: faults: %zu operations, %" PRIu64 " runs, %" PRIu64
+           " faults, %u problem(s)\n",
+           nr_operations, nr_runs, nr_faults, nr_problems);
     if (point_write(argv[1]) < 0) {
         printf("%s cannot be written\n", argv[1]);
         return 1;

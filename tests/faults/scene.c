@@ -36,6 +36,10 @@ struct vmem_range units(uint64_t first, uint64_t nr)
 static void follower_set(struct follower *follower,
                          const struct vmem_range *range, bool has)
 {
+    if (!follower->in_batch) {
+        complain(follower->scene, "%s: told of a range outside a batch",
+                 follower->name);
+    }
     for (uint64_t i = range->offset / UNIT;
          i < (range->offset + range->size) / UNIT; i++) {
         if (follower->has[i] == has) {
@@ -62,6 +66,30 @@ static void follower_discard(const struct vmem_range *range, void *opaque)
     follower_set(opaque, range, false);
 }
 
+static void follower_batch(struct follower *follower, bool begins)
+{
+    if (follower->in_batch == begins) {
+        complain(follower->scene, "%s: a batch %s twice", follower->name,
+                 begins ? "begins" : "ends");
+    }
+    follower->in_batch = begins;
+}
+
+static void follower_begin(void *opaque)
+{
+    point_reached("listener begin");
+    follower_batch(opaque, true);
+}
+
+/* A veto takes back nothing by itself: the library discards what was told. */
+static int follower_commit(void *opaque)
+{
+    const int variant = point("listener commit", may_refuse);
+
+    follower_batch(opaque, false);
+    return variant;
+}
+
 static void follower_destroy(void *opaque)
 {
     struct follower *follower = opaque;
@@ -77,6 +105,8 @@ static const struct vmem_listener_ops follower_ops = {
     .populate = follower_populate,
     .discard = follower_discard,
     .destroy = follower_destroy,
+    .begin = follower_begin,
+    .commit = follower_commit,
 };
 
 static void memory_set(struct memory *memory, const struct vmem_range *range,
@@ -242,6 +272,7 @@ int follow(struct follower *follower, struct scene *scene,
     follower->scene = scene;
     follower->name = name;
     follower->nr_destroys = 0;
+    follower->in_batch = false;
     return vmem_listener_add(region, &config, &follower_ops, follower,
                              &follower->listener, &scene->err);
 }

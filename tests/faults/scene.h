@@ -34,6 +34,7 @@ struct follower {
     struct vmem_listener *listener;
     bool has[NR_UNITS];
     unsigned int nr_destroys;
+    bool in_batch;
 };
 
 struct scene {

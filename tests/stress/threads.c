@@ -85,6 +85,7 @@ bool stress_run(const char *what, struct stress_thread *threads,
 {
     pthread_t ids[STRESS_MAX_THREADS];
     size_t nr_started = 0;
+    uint64_t nr_rounds = 0;
 
     atomic_store(&stop, false);
     printf("%s, seed %" PRIu64 ":", what, seed);
@@ -103,11 +104,13 @@ bool stress_run(const char *what, struct stress_thread *threads,
     for (size_t i = 0; i < nr_started; i++) {
         pthread_join(ids[i], NULL);
         printf(" %s %" PRIu64, threads[i].name, threads[i].nr_rounds);
+        nr_rounds += threads[i].nr_rounds;
         if (threads[i].nr_rounds == 0 && !atomic_load(&is_wrong)) {
             stress_wrong("thread %s did not finish a round", threads[i].name);
         }
     }
-    printf("\n");
+    printf("\nFIGURE: threads: %s: %" PRIu64 " rounds by %zu threads in %g s\n",
+           what, nr_rounds, nr_started, seconds);
     if (atomic_load(&is_wrong)) {
         printf("WRONG: %s\n", message);
         status = 1;

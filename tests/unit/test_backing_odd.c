@@ -261,6 +261,8 @@ static void memory_belongs_to_one_backing_only(void **state)
     struct vmem_backing_mapping mapping;
     struct vmem_backing *backing;
     struct vmem_backing *other;
+    struct vmem_backing *last;
+    struct host_memory elsewhere;
     struct host_memory memory;
 
     (void)state;
@@ -269,6 +271,11 @@ static void memory_belongs_to_one_backing_only(void **state)
     mapping.hva = memory.hva + MIB(1);
     mapping.size = MIB(2);
     assert_int_equal(vmem_backing_new_mapped(vm, &mapping, &backing, &err), 0);
+    /* Not the last one of the machine. */
+    assert_int_equal(host_memory_make(&elsewhere, HOST_ANON, MIB(2), 0), 0);
+    mapping = describe(&elsewhere);
+    mapping.name = "last";
+    assert_int_equal(vmem_backing_new_mapped(vm, &mapping, &last, &err), 0);
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         mapping.name = "other";
         mapping.hva = memory.hva + cases[i].offset;
@@ -284,8 +291,38 @@ static void memory_belongs_to_one_backing_only(void **state)
         assert_non_null(strstr(err.message, "\"other\""));
         assert_non_null(strstr(err.message, "\"ram0\""));
     }
+    assert_int_equal(vmem_backing_free(last, NULL), 0);
+    host_memory_free(&elsewhere);
     assert_int_equal(vmem_backing_free(backing, NULL), 0);
     host_memory_free(&memory);
+}
+
+static int discard_nothing(const struct vmem_range *range, void *opaque)
+{
+    (void)range;
+    (void)opaque;
+    return 0;
+}
+
+static void callbacks_that_populate_nothing_need_not_be_there(void **state)
+{
+    const struct vmem_backing_custom config = { .struct_size = sizeof(config),
+                                                .name = "custom",
+                                                .size = MIB(2),
+                                                .page_size = KIB(4) };
+    const struct vmem_backing_ops ops = { .struct_size = sizeof(ops),
+                                          .discard = discard_nothing };
+    const struct vmem_range all = { 0, MIB(2) };
+    struct vmem_backing_stats stats = { .struct_size = sizeof(stats) };
+    struct vmem_backing *backing;
+
+    (void)state;
+    assert_int_equal(
+        vmem_backing_new_custom(vm, &config, &ops, NULL, &backing, NULL), 0);
+    assert_int_equal(vmem_backing_populate(backing, &all, NULL), 0);
+    assert_int_equal(vmem_backing_get_stats(backing, &stats), 0);
+    assert_int_equal(stats.nr_populates, 1);
+    assert_int_equal(vmem_backing_free(backing, NULL), 0);
 }
 
 static void nothing_is_done_for_an_empty_range(void **state)
@@ -702,6 +739,7 @@ int main(void)
         TEST(device_memory_is_refused),
         TEST(a_mapping_that_shows_no_page_size_is_believed),
         TEST(memory_belongs_to_one_backing_only),
+        TEST(callbacks_that_populate_nothing_need_not_be_there),
         TEST(nothing_is_done_for_an_empty_range),
         TEST(the_largest_files_are_not_asked_for_a_hole),
         TEST(what_a_hole_that_cannot_be_made_means),

@@ -246,6 +246,84 @@ static void a_device_that_is_being_freed_says_nothing_more(void **state)
     close_scene(&scene);
 }
 
+/* ---- who may be beside a device ---- */
+
+static void sources_may_join_a_region_with_a_device(void **state)
+{
+    const struct vmem_source_config config = { .struct_size = sizeof(config),
+                                               .name = "source",
+                                               .block_size = UNIT };
+    struct vmem_source *source;
+    struct scene scene;
+
+    (void)state;
+    open_scene(&scene);
+    assert_int_equal(make_device(&scene, "device", NULL, &scene.device, NULL),
+                     0);
+    assert_int_equal(vmem_source_add(scene.region, &config, &source, NULL), 0);
+    assert_int_equal(vmem_source_remove(source, NULL), 0);
+    assert_int_equal(vmem_device_free(scene.device, NULL), 0);
+    close_scene(&scene);
+}
+
+/* Where it is in the list of devices does not matter. */
+static void devices_overlap_only_where_both_have_memory(void **state)
+{
+    static const uint64_t sizes[] = { 0, SIZE, SIZE, SIZE };
+    static const uint64_t gpas[] = { SIZE, 4 * SIZE, 0, 8 * SIZE };
+    const struct vmem_vm_config vm_config = { .struct_size = sizeof(vm_config),
+                                              .name = "vm" };
+    struct vmem_device *devices[4];
+    struct vmem_region *regions[5];
+    struct vmem_region_config region_config = { .struct_size =
+                                                    sizeof(region_config),
+                                                .name = "region" };
+    struct vmem_device_config config = { .struct_size = sizeof(config),
+                                         .name = "device",
+                                         .block_size = UNIT };
+    struct vmem_device *wrong;
+    struct vmem_vm *vm;
+
+    (void)state;
+    assert_int_equal(vmem_vm_new(&vm_config, &vm, NULL), 0);
+    for (size_t i = 0; i < 5; i++) {
+        region_config.size = i < 4 ? sizes[i] : 2 * SIZE;
+        assert_int_equal(vmem_region_new(vm, &region_config, &regions[i], NULL),
+                         0);
+    }
+    for (size_t i = 0; i < 4; i++) {
+        config.gpa = gpas[i];
+        assert_int_equal(
+            vmem_device_new(regions[i], &config, NULL, NULL, &devices[i], NULL),
+            0);
+    }
+    /* It holds the place of the empty one, and meets the second and the third. */
+    config.gpa = 3 * SIZE + SIZE / 2;
+    assert_int_equal(
+        vmem_device_new(regions[4], &config, NULL, NULL, &wrong, NULL),
+        -EEXIST);
+    config.gpa = SIZE / 2;
+    assert_int_equal(
+        vmem_device_new(regions[4], &config, NULL, NULL, &wrong, NULL),
+        -EEXIST);
+    config.gpa = SIZE;
+    assert_int_equal(
+        vmem_device_new(regions[4], &config, NULL, NULL, &wrong, NULL), 0);
+    assert_int_equal(vmem_device_free(wrong, NULL), 0);
+    /* And an empty one may be where others are. */
+    assert_int_equal(vmem_device_free(devices[0], NULL), 0);
+    config.gpa = 4 * SIZE;
+    assert_int_equal(
+        vmem_device_new(regions[0], &config, NULL, NULL, &devices[0], NULL), 0);
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(vmem_device_free(devices[i], NULL), 0);
+    }
+    for (size_t i = 0; i < 5; i++) {
+        assert_int_equal(vmem_region_free(regions[i], NULL), 0);
+    }
+    assert_int_equal(vmem_vm_free(vm, NULL), 0);
+}
+
 /* ---- terms that are settled for a part ---- */
 
 static void outside_a_settled_range_terms_are_searched(void **state)
@@ -285,6 +363,8 @@ int main(void)
         cmocka_unit_test(a_region_gets_one_device_whoever_is_faster),
         cmocka_unit_test(memory_gets_one_backing_whoever_is_faster),
         cmocka_unit_test(a_device_that_is_being_freed_says_nothing_more),
+        cmocka_unit_test(sources_may_join_a_region_with_a_device),
+        cmocka_unit_test(devices_overlap_only_where_both_have_memory),
         cmocka_unit_test(outside_a_settled_range_terms_are_searched),
     };
 

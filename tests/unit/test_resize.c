@@ -328,6 +328,21 @@ static void without_a_driver_it_is_stalled_at_once(void **u)
     rig_free(rig);
 }
 
+static void a_clock_that_goes_back_stalls_nobody(void **u)
+{
+    struct rig *rig = rig_new_default();
+
+    (void)u;
+    assert_int_equal(vmem_device_set_driver_features(rig->device, 0), 0);
+    rig->now_ns += 5 * SECOND;
+    rig_resize(rig, RIG_REGION);
+    rig->now_ns -= 2 * SECOND;
+    assert_status(rig, VMEM_RESIZE_GROWING, VMEM_STALL_NONE);
+    rig->now_ns += 2 * SECOND + VMEM_DEVICE_STALL_AFTER_NS;
+    assert_status(rig, VMEM_RESIZE_STALLED, VMEM_STALL_GUEST_SILENT);
+    rig_free(rig);
+}
+
 static void a_silent_guest_stalls_after_exactly_the_limit(void **u)
 {
     static const uint64_t limits[] = { 0, 1, 3 * SECOND };
@@ -622,6 +637,7 @@ int main(void)
         cmocka_unit_test(resize_and_queries_do_not_wait_for_a_plug_that_hangs),
         cmocka_unit_test(with_all_plugged_it_is_idle_whatever_else),
         cmocka_unit_test(without_a_driver_it_is_stalled_at_once),
+        cmocka_unit_test(a_clock_that_goes_back_stalls_nobody),
         cmocka_unit_test(a_silent_guest_stalls_after_exactly_the_limit),
         cmocka_unit_test(a_guest_that_stops_half_way_has_refused),
         cmocka_unit_test(answers_that_change_no_size_are_no_progress),

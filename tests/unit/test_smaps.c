@@ -193,6 +193,8 @@ static void lines_without_meaning_are_passed_over(void **state)
         "1000\n1000-\n1000-2000\n1000-2000 \n1000-2000 rw\n",
         "1000-2000 rw-p 00000000\n1000-2000 rw-p 00000000 00:\n",
         "1000-2000 rw-p zz 00:00 0\n",
+        "1000-2000 rw-p 00000000 zz:00 0\n",
+        "1000-2000 rw-p 00000000 00:zz 0\n",
         "no newline at all",
     };
     struct seen seen = { 0 };
@@ -204,6 +206,35 @@ static void lines_without_meaning_are_passed_over(void **state)
 
         assert_int_equal(walk(&fake, 0, UINT64_MAX, &seen, &verdict), 0);
         assert_int_equal(seen.nr, 0);
+    }
+}
+
+/* All that the kernel writes have two letters; others would be new. */
+static void a_flag_inside_a_longer_word_is_none(void **state)
+{
+    static const struct {
+        const char *flags;
+        bool is_locked;
+    } cases[] = {
+        { " rd lo \n", true },      { " lo \n", true },
+        { " rd xlo mw \n", false }, { " rd lox mw \n", false },
+        { " rd mw \n", false },
+    };
+    struct seen seen = { 0 };
+    int verdict;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char text[256];
+        struct fake_sys fake = { .text = text };
+
+        snprintf(text, sizeof(text),
+                 "1000-2000 rw-p 00000000 00:00 0 \nKernelPageSize: 4 kB\n"
+                 "VmFlags:%s",
+                 cases[i].flags);
+        assert_int_equal(walk(&fake, 0, UINT64_MAX, &seen, &verdict), 0);
+        assert_int_equal(seen.nr, 1);
+        assert_int_equal(seen.vmas[0].is_locked, cases[i].is_locked);
     }
 }
 
@@ -239,6 +270,7 @@ int main(void)
         cmocka_unit_test(a_line_longer_than_the_buffer_loses_its_end),
         cmocka_unit_test(the_lost_end_of_a_line_is_no_line),
         cmocka_unit_test(lines_without_meaning_are_passed_over),
+        cmocka_unit_test(a_flag_inside_a_longer_word_is_none),
         cmocka_unit_test(what_cannot_be_read_is_an_error),
     };
 
