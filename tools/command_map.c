@@ -21,6 +21,7 @@ struct map {
     uint64_t at;          /* after this request; UINT64_MAX: at the end */
     uint64_t nr_requests; /* in all */
     uint64_t delay_us;
+    unsigned lines;  /* of blocks for each device, as asked for */
     bool asks_width; /* of the terminal, before each picture */
     bool follows;
 };
@@ -39,6 +40,18 @@ struct texts {
     gboolean verbose;
 };
 
+/* Lines of blocks for each device, so that a picture that is to be replaced is not
+ * taller than the terminal: besides them there are a title, a legend, a line of
+ * words for each device, and the line of the cursor. */
+static unsigned fitting_lines(const struct map *map, unsigned nr_devices)
+{
+    const unsigned others = 3 + nr_devices;
+    const unsigned rows = report_terminal_rows();
+    const unsigned room = rows > others ? (rows - others) / nr_devices : 0;
+
+    return CLAMP(room, 1, map->lines);
+}
+
 static void show(struct map *map, const struct map_state *state)
 {
     g_autofree char *text = NULL;
@@ -46,6 +59,8 @@ static void show(struct map *map, const struct map_state *state)
     if (map->asks_width) {
         map->style.width = report_terminal_columns();
     }
+    map->style.lines =
+        map->style.cuts ? fitting_lines(map, state->devices->len) : map->lines;
     text = map_draw(state, map->title, &map->style);
     map_screen_show(&map->screen, text, map->report.terminal);
 }
@@ -192,10 +207,10 @@ static void set_up(struct map *map, const struct texts *texts)
     map->style = (struct map_style){
         .width = texts->width > 0 ? (unsigned)texts->width
                                   : report_terminal_columns(),
-        .lines = (unsigned)texts->lines,
         .unicode = g_get_charset(NULL) && !texts->ascii,
         .cuts = texts->follow && map->report.terminal,
     };
+    map->lines = (unsigned)texts->lines;
     map->asks_width = texts->width == 0;
     map->follows = texts->follow;
     map->delay_us = (uint64_t)texts->delay * 1000;

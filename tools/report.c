@@ -18,6 +18,16 @@ unsigned report_terminal_columns(void)
     return 80;
 }
 
+unsigned report_terminal_rows(void)
+{
+    struct winsize size = { 0 };
+
+    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row > 0) {
+        return size.ws_row;
+    }
+    return 24;
+}
+
 void report_init(struct report *report, const char *command, bool json,
                  bool verbose)
 {

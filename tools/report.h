@@ -30,6 +30,8 @@ void report_init(struct report *report, const char *command, bool json,
 
 /* Columns of the terminal on standard output, or 80. */
 unsigned report_terminal_columns(void);
+/* Its rows, or 24. */
+unsigned report_terminal_rows(void);
 
 /* A line for people; nothing in JSON. */
 void report_line(struct report *report, const char *format, ...)

@@ -177,13 +177,13 @@ class TestMap(unittest.TestCase):
 
 
 class TestTerminal(unittest.TestCase):
-    def follow(self, columns, locale):
+    def follow(self, columns, locale, *args, rows=24):
         """What a terminal of so many columns is sent."""
         master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ,
-                    struct.pack("HHHH", 24, columns, 0, 0))
+                    struct.pack("HHHH", rows, columns, 0, 0))
         with subprocess.Popen([VMEMCTL, "map", "--follow", "--delay", "1",
-                               *SIM], stdout=slave, stderr=slave,
+                               *args], stdout=slave, stderr=slave,
                               env=dict(os.environ, LC_ALL=locale)) as child:
             os.close(slave)
             text = b""
@@ -203,7 +203,7 @@ class TestTerminal(unittest.TestCase):
         for columns, locale, shades in ((40, "C.UTF-8", UNICODE),
                                         (97, "C", ASCII)):
             frames = re.split(r"\033\[(\d+)A\r\033\[J",
-                              self.follow(columns, locale))
+                              self.follow(columns, locale, *SIM))
             pictures = frames[0::2]
             self.assertGreater(len(pictures), 20)
             for picture, up in zip(pictures, frames[1::2]):
@@ -213,6 +213,17 @@ class TestTerminal(unittest.TestCase):
                 self.assertTrue(all(len(line) <= columns for line in lines))
             self.assertNotIn("\033", "".join(pictures))
             self.assertIn(shades[4] * 16, pictures[-1])
+
+    def test_pictures_fit_the_terminal(self):
+        for rows in 5, 12, 24, 200:
+            frames = re.split(r"\033\[\d+A\r\033\[J",
+                              self.follow(30, "C", trace("two_nodes"),
+                                          "--lines", "30", rows=rows))
+            heights = {frame.count("\n") for frame in frames}
+            self.assertEqual(len(heights), 1)
+            # Two lines of blocks and four of words there are at least; the
+            # cursor is below them.
+            self.assertLess(heights.pop(), max(rows, 7))
 
 
 if __name__ == "__main__":
