@@ -371,11 +371,11 @@ typedef int (*vmem_dma_run_fn)(const struct vmem_dma_run *run, void *opaque);
  * @threads{any thread; not from listener, backing and walk callbacks}
  * @since 0.1
  */
-int vmem_dma_new_custom(struct vmem_vm *vm,
-                        const struct vmem_dma_config *config,
-                        const struct vmem_dma_properties *properties,
-                        const struct vmem_dma_ops *ops, void *opaque,
-                        struct vmem_dma **out, struct vmem_error *err);
+VMEM_API int vmem_dma_new_custom(struct vmem_vm *vm,
+                                 const struct vmem_dma_config *config,
+                                 const struct vmem_dma_properties *properties,
+                                 const struct vmem_dma_ops *ops, void *opaque,
+                                 struct vmem_dma **out, struct vmem_error *err);
 
 /**
  * Make a mapper of a VFIO container.
@@ -405,9 +405,10 @@ int vmem_dma_new_custom(struct vmem_vm *vm,
  * @threads{any thread; not from listener, backing and walk callbacks}
  * @since 0.1
  */
-int vmem_dma_new_type1(struct vmem_vm *vm, const struct vmem_dma_config *config,
-                       int container_fd, struct vmem_dma **out,
-                       struct vmem_error *err);
+VMEM_API int vmem_dma_new_type1(struct vmem_vm *vm,
+                                const struct vmem_dma_config *config,
+                                int container_fd, struct vmem_dma **out,
+                                struct vmem_error *err);
 
 /**
  * Make a mapper of an I/O address space of iommufd.
@@ -436,10 +437,11 @@ int vmem_dma_new_type1(struct vmem_vm *vm, const struct vmem_dma_config *config,
  * @threads{any thread; not from listener, backing and walk callbacks}
  * @since 0.1
  */
-int vmem_dma_new_iommufd(struct vmem_vm *vm,
-                         const struct vmem_dma_config *config, int iommufd,
-                         uint32_t ioas_id, struct vmem_dma **out,
-                         struct vmem_error *err);
+VMEM_API int vmem_dma_new_iommufd(struct vmem_vm *vm,
+                                  const struct vmem_dma_config *config,
+                                  int iommufd, uint32_t ioas_id,
+                                  struct vmem_dma **out,
+                                  struct vmem_error *err);
 
 /**
  * Free a mapper to which nothing is attached.
@@ -452,7 +454,7 @@ int vmem_dma_new_iommufd(struct vmem_vm *vm,
  * @threads{no other call on the mapper may be running}
  * @since 0.1
  */
-int vmem_dma_free(struct vmem_dma *dma, struct vmem_error *err);
+VMEM_API int vmem_dma_free(struct vmem_dma *dma, struct vmem_error *err);
 
 /**
  * What a mapper is.
@@ -464,7 +466,8 @@ int vmem_dma_free(struct vmem_dma *dma, struct vmem_error *err);
  * @threads{any thread, any callback}
  * @since 0.1
  */
-int vmem_dma_get_info(const struct vmem_dma *dma, struct vmem_dma_info *info);
+VMEM_API int vmem_dma_get_info(const struct vmem_dma *dma,
+                               struct vmem_dma_info *info);
 
 /**
  * Counters of a mapper. Takes no lock.
@@ -476,8 +479,8 @@ int vmem_dma_get_info(const struct vmem_dma *dma, struct vmem_dma_info *info);
  * @threads{any thread, any callback}
  * @since 0.1
  */
-int vmem_dma_get_stats(const struct vmem_dma *dma,
-                       struct vmem_dma_stats *stats);
+VMEM_API int vmem_dma_get_stats(const struct vmem_dma *dma,
+                                struct vmem_dma_stats *stats);
 
 /**
  * How would it fit? Asks nobody and changes nothing.
@@ -496,8 +499,9 @@ int vmem_dma_get_stats(const struct vmem_dma *dma,
  * @threads{any thread, any callback}
  * @since 0.1
  */
-int vmem_dma_plan(const struct vmem_dma_plan_config *config,
-                  struct vmem_dma_verdict *verdict, struct vmem_error *err);
+VMEM_API int vmem_dma_plan(const struct vmem_dma_plan_config *config,
+                           struct vmem_dma_verdict *verdict,
+                           struct vmem_error *err);
 
 /**
  * Attach a window of a region and map what is populated.
@@ -536,10 +540,11 @@ int vmem_dma_plan(const struct vmem_dma_plan_config *config,
  * @threads{any thread; not from listener, backing and walk callbacks}
  * @since 0.1
  */
-int vmem_dma_attach(struct vmem_dma *dma,
-                    const struct vmem_dma_attach_config *config,
-                    struct vmem_dma_verdict *verdict,
-                    struct vmem_dma_attachment **out, struct vmem_error *err);
+VMEM_API int vmem_dma_attach(struct vmem_dma *dma,
+                             const struct vmem_dma_attach_config *config,
+                             struct vmem_dma_verdict *verdict,
+                             struct vmem_dma_attachment **out,
+                             struct vmem_error *err);
 
 /**
  * Attach memory that is never discarded, and map all of it.
@@ -570,11 +575,11 @@ int vmem_dma_attach(struct vmem_dma *dma,
  * @threads{any thread; not from listener, backing and walk callbacks}
  * @since 0.1
  */
-int vmem_dma_attach_static(struct vmem_dma *dma,
-                           const struct vmem_dma_static_config *config,
-                           struct vmem_dma_verdict *verdict,
-                           struct vmem_dma_attachment **out,
-                           struct vmem_error *err);
+VMEM_API int vmem_dma_attach_static(struct vmem_dma *dma,
+                                    const struct vmem_dma_static_config *config,
+                                    struct vmem_dma_verdict *verdict,
+                                    struct vmem_dma_attachment **out,
+                                    struct vmem_error *err);
 
 /**
  * Unmap and detach.
@@ -586,7 +591,7 @@ int vmem_dma_attach_static(struct vmem_dma *dma,
  * again, and the claim is kept. The call may be repeated.
  *
  * @param attachment  The attachment; gone on success. NULL is allowed.
- * @param[out] err    Filled on failure, with the first stuck range of the region;
+ * @param[out] err    Filled on failure, with a stuck range of the region;
  *                    may be NULL.
  * @return 0, a negative errno, or what the backend's unmap said.
  * @retval -EBUSY    Something is stuck without an error of the backend.
@@ -595,8 +600,8 @@ int vmem_dma_attach_static(struct vmem_dma *dma,
  * backing and walk callbacks}
  * @since 0.1
  */
-int vmem_dma_detach(struct vmem_dma_attachment *attachment,
-                    struct vmem_error *err);
+VMEM_API int vmem_dma_detach(struct vmem_dma_attachment *attachment,
+                             struct vmem_error *err);
 
 /**
  * Try again to unmap what is stuck.
@@ -611,7 +616,8 @@ int vmem_dma_detach(struct vmem_dma_attachment *attachment,
  * @threads{any thread; not from listener, backing and walk callbacks}
  * @since 0.1
  */
-int vmem_dma_retry_unmaps(struct vmem_dma *dma, struct vmem_error *err);
+VMEM_API int vmem_dma_retry_unmaps(struct vmem_dma *dma,
+                                   struct vmem_error *err);
 
 /**
  * Visit what is mapped, one call for each run.
@@ -631,13 +637,16 @@ int vmem_dma_retry_unmaps(struct vmem_dma *dma, struct vmem_error *err);
  * @param opaque      Passed to @p fn.
  * @return 0, or what @p fn returned.
  * @retval -EINVAL   NULL argument, or an attachment of another mapper.
- * @retval -EDEADLK  Called from a callback of a backend or from @p fn.
- * @threads{any thread; not from callbacks of a mapper's backend}
+ * @retval -EDEADLK  Called from a callback of a backend, from @p fn, or from a
+ *                   walk of the machine's lists or claims.
+ * @threads{any thread; not from callbacks of a mapper's backend, and not from
+ * walks of the machine's lists and claims}
  * @since 0.1
  */
-int vmem_dma_for_each_mapped(struct vmem_dma *dma,
-                             const struct vmem_dma_attachment *attachment,
-                             vmem_dma_run_fn fn, void *opaque);
+VMEM_API int
+vmem_dma_for_each_mapped(struct vmem_dma *dma,
+                         const struct vmem_dma_attachment *attachment,
+                         vmem_dma_run_fn fn, void *opaque);
 
 /**
  * The guest maps: let an IOVA of its choice point at a part of a region.
@@ -670,9 +679,9 @@ int vmem_dma_for_each_mapped(struct vmem_dma *dma,
  * @threads{any thread; not from listener, backing and walk callbacks}
  * @since 0.1
  */
-int vmem_dma_viommu_map(struct vmem_dma_attachment *target, uint64_t iova,
-                        const struct vmem_range *range, uint32_t protection,
-                        struct vmem_error *err);
+VMEM_API int vmem_dma_viommu_map(struct vmem_dma_attachment *target,
+                                 uint64_t iova, const struct vmem_range *range,
+                                 uint32_t protection, struct vmem_error *err);
 
 /**
  * The guest unmaps a range of IOVAs.
@@ -696,8 +705,9 @@ int vmem_dma_viommu_map(struct vmem_dma_attachment *target, uint64_t iova,
  * @threads{any thread; not from listener, backing and walk callbacks}
  * @since 0.1
  */
-int vmem_dma_viommu_unmap(struct vmem_dma *dma, uint64_t iova, uint64_t size,
-                          uint64_t *unmapped, struct vmem_error *err);
+VMEM_API int vmem_dma_viommu_unmap(struct vmem_dma *dma, uint64_t iova,
+                                   uint64_t size, uint64_t *unmapped,
+                                   struct vmem_error *err);
 
 /**
  * Bring a late address space to where an earlier one of the same guest is.
@@ -720,8 +730,8 @@ int vmem_dma_viommu_unmap(struct vmem_dma *dma, uint64_t iova, uint64_t size,
  * @threads{any thread; not from listener, backing and walk callbacks}
  * @since 0.1
  */
-int vmem_dma_viommu_replay(struct vmem_dma *dma, struct vmem_dma *from,
-                           struct vmem_error *err);
+VMEM_API int vmem_dma_viommu_replay(struct vmem_dma *dma, struct vmem_dma *from,
+                                    struct vmem_error *err);
 
 /** @} */
 

@@ -37,6 +37,8 @@ VMEM_BEGIN_DECLS
  * | -ENOMEM    | host memory is exhausted |
  * | -ENOTSUP   | the kernel, file system or mapping cannot do it |
  * | -ENXIO     | that memory is not populated |
+ * | -ENOSPC    | a limit of a mapper would be exceeded |
+ * | -EPERM     | to be written, but read-only |
  *
  * Listener and backing callbacks' own codes are passed through unchanged.
  * @{
@@ -67,7 +69,10 @@ enum vmem_reason {
     VMEM_REASON_SEALED = 19,         /**< A file seal forbids discarding. */
     VMEM_REASON_UNSUPPORTED = 20,    /**< Kernel or file system cannot. */
     VMEM_REASON_MISMATCH = 21,       /**< Description and kernel disagree. */
-    VMEM_REASON_OS = 22              /**< Some other system call failed. */
+    VMEM_REASON_OS = 22,             /**< Some other system call failed. */
+    VMEM_REASON_BUDGET = 23,         /**< A limit of a mapper is spent. */
+    VMEM_REASON_MAP_FAILED = 24,     /**< The IOMMU could not map. */
+    VMEM_REASON_UNMAP_FAILED = 25    /**< The IOMMU could not unmap. */
 };
 
 /** Bytes in vmem_error::message, with the terminating NUL. */

@@ -58,7 +58,10 @@ enum vmem_log_code {
         8,                           /**< Reading unplugged memory allocates. */
     VMEM_LOG_CODE_FILE_MODIFIED = 9, /**< A privately mapped file is punched. */
     VMEM_LOG_CODE_CONFIG_WRITE = 10, /**< The driver wrote config space. */
-    VMEM_LOG_CODE_UNVERIFIED = 11    /**< A description was not checked. */
+    VMEM_LOG_CODE_UNVERIFIED = 11,   /**< A description was not checked. */
+    VMEM_LOG_CODE_DMA_REFUSED = 12,  /**< Nothing can be mapped, and why. */
+    VMEM_LOG_CODE_DMA_STUCK = 13,    /**< What is discarded stays mapped. */
+    VMEM_LOG_CODE_DMA_NEAR = 14      /**< A limit of a mapper is near. */
 };
 
 /** One record; valid during the sink's call. */

@@ -68,6 +68,9 @@ const char *vmem_reason_name(uint32_t reason)
         [VMEM_REASON_UNSUPPORTED] = "unsupported",
         [VMEM_REASON_MISMATCH] = "mismatch",
         [VMEM_REASON_OS] = "os",
+        [VMEM_REASON_BUDGET] = "budget",
+        [VMEM_REASON_MAP_FAILED] = "map-failed",
+        [VMEM_REASON_UNMAP_FAILED] = "unmap-failed",
     };
 
     if (reason >= sizeof(names) / sizeof(names[0])) {

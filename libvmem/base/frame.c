@@ -14,6 +14,17 @@ bool vmemi_frame_is_inside_any(const void *vm, uint32_t kinds)
     return false;
 }
 
+struct vmemi_log_queue *vmemi_frame_log(const void *vm)
+{
+    for (const struct vmemi_frame *frame = vmemi_frame_innermost; frame != NULL;
+         frame = frame->outer) {
+        if (frame->vm == vm && frame->log != NULL) {
+            return frame->log;
+        }
+    }
+    return NULL;
+}
+
 unsigned int vmemi_frame_count(const void *object)
 {
     unsigned int count = 0;

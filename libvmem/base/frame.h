@@ -19,13 +19,17 @@ enum vmemi_frame_kind {
     VMEMI_FRAME_POLICY = 1 << 2,    /* the discard policy is locked */
     VMEMI_FRAME_NOTIFY = 1 << 3,    /* object: gate; no lock is held */
     VMEMI_FRAME_LOG = 1 << 4,       /* in the log sink; no lock is held */
-    VMEMI_FRAME_LOCKED = (1 << 0) | (1 << 1) | (1 << 2)
+    VMEMI_FRAME_DMA = 1 << 5,       /* object: mapper that is locked */
+    VMEMI_FRAME_LOCKED = (1 << 0) | (1 << 1) | (1 << 2) | (1 << 5)
 };
+
+struct vmemi_log_queue;
 
 struct vmemi_frame {
     struct vmemi_frame *outer;
     const void *vm;
     const void *object;
+    struct vmemi_log_queue *log; /* or NULL: sent when the locks are dropped */
     uint32_t kind;
 };
 
@@ -42,6 +46,7 @@ static inline void vmemi_frame_enter(struct vmemi_frame *frame, const void *vm,
     frame->outer = vmemi_frame_innermost;
     frame->vm = vm;
     frame->object = object;
+    frame->log = NULL;
     frame->kind = kind;
     vmemi_frame_innermost = frame;
 }
@@ -61,6 +66,10 @@ static inline bool vmemi_frame_is_inside(const void *vm, uint32_t kinds)
     return vmemi_frame_innermost != NULL &&
            vmemi_frame_is_inside_any(vm, kinds);
 }
+
+/* Where the operation of this machine that the thread is inside of collects what
+ * it logs; NULL if it does not. */
+struct vmemi_log_queue *vmemi_frame_log(const void *vm);
 
 /* How many frames on this thread are about this object? */
 unsigned int vmemi_frame_count(const void *object);

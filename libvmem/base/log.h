@@ -10,7 +10,7 @@
 #include "base/name.h"
 
 /* One more than the largest code. */
-#define VMEMI_LOG_NR_CODES (VMEM_LOG_CODE_UNVERIFIED + 1)
+#define VMEMI_LOG_NR_CODES (VMEM_LOG_CODE_DMA_NEAR + 1)
 
 /* The sink of one machine, and how much of each code it has let through. */
 struct vmemi_log {
@@ -41,7 +41,7 @@ struct vmemi_log_queue {
         uint32_t suppressed;
         struct vmemi_name object;
         char message[VMEM_NAME_MAX + 193];
-    } records[2];
+    } records[4];
 };
 
 /* Formats nothing when the rate limit says no. A full queue counts the record

@@ -75,6 +75,7 @@ static inline void vmemi_change_lock(struct vmemi_change *change,
     change->cause.reason = VMEM_REASON_NONE;
     change->cause.by = "";
     vmemi_region_hold(region, &change->frame);
+    change->frame.log = &change->log;
 }
 
 /* Both; -EDEADLK from a callback, and then nothing is held. */

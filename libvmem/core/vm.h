@@ -20,6 +20,7 @@ enum vmemi_child_kind {
     VMEMI_CHILD_BACKING,
     VMEMI_CHILD_REGION,
     VMEMI_CHILD_DEVICE,
+    VMEMI_CHILD_DMA,
     VMEMI_CHILD_KINDS
 };
 
@@ -34,8 +35,8 @@ struct vmem_vm {
     uint64_t (*clock_ns)(void *clock_opaque);
     void *clock_opaque;
     struct vmemi_log log;
-    /* Guards children. Lock order: change of a region, inventory, policy, state
-     * of a region. */
+    /* Guards children. Lock order: change of a region, mapper, inventory, policy,
+     * state of a region. */
     struct vmemi_mutex inventory;
     GQueue children[VMEMI_CHILD_KINDS];
     struct vmemi_policy *policy;

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "stress/stage.h"
+#include "stress/stage_dma.h"
 
 enum cell {
     CELL_UNTRIED,
@@ -152,7 +153,9 @@ static enum cell try_group(enum stage_callback callback, enum stage_group group)
     enum cell cell = CELL_UNTRIED;
     struct stage stage;
 
-    if (!stage_open(&stage)) {
+    if (!stage_open(&stage) ||
+        (group == STAGE_DMA && callback != STAGE_WATCHER &&
+         !stage_attach(&stage))) {
         printf("the stage could not be made\n");
         nr_problems++;
         return CELL_BROKEN;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "stress/stage.h"
+#include "stress/stage_dma.h"
 
 #include <errno.h>
 #include <string.h>
@@ -385,7 +386,7 @@ bool stage_open(struct stage *it)
     it->mapped = mmap(NULL, STAGE_SIZE, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     return it->mapped != MAP_FAILED && open_vms(it) && open_own(it) &&
-           open_others(it) && open_spares(it);
+           open_others(it) && open_spares(it) && stage_open_dma(it);
 }
 
 bool stage_close(struct stage *it)
@@ -399,6 +400,7 @@ bool stage_close(struct stage *it)
     ok &= vmem_discard_claim_release(it->vm, it->spare_claim, NULL) == 0 ||
           it->spare_claim == NULL;
     ok &= vmem_discard_claim_release(it->vm, it->claim, NULL) == 0;
+    ok &= stage_close_dma(it);
     ok &= vmem_listener_remove(it->spare_listener, NULL) == 0;
     ok &= vmem_listener_remove(it->other_listener, NULL) == 0;
     ok &= vmem_listener_remove(it->listener, NULL) == 0;
@@ -454,7 +456,7 @@ static void enter_watcher(struct stage *it)
     if (vmem_discard_watcher_add(it->vm, on_claims, it, &watcher, NULL) < 0) {
         return;
     }
-    if (vmem_discard_claim_take(it->vm, VMEM_CLAIM_NEED_UNCOORDINATED, "x",
+    if (vmem_discard_claim_take(it->vm, VMEM_CLAIM_FORBID_UNCOORDINATED, "x",
                                 &claim, NULL) == 0) {
         vmem_discard_claim_release(it->vm, claim, NULL);
     }
@@ -573,6 +575,9 @@ void stage_enter(struct stage *it, enum stage_callback callback)
     case STAGE_LOG:
         vmem_device_write_config(it->device, 0, "", 1);
         break;
+    case STAGE_DMA_MAP:
+        stage_enter_map(it);
+        break;
     case STAGE_CALLBACKS:
         break;
     }
@@ -593,6 +598,8 @@ enum stage_lock stage_lock_of(enum stage_callback callback)
     case STAGE_DEVICE_LIST:
     case STAGE_CLAIM_LIST:
         return STAGE_LIST_LOCK;
+    case STAGE_DMA_MAP:
+        return STAGE_DMA_LOCK;
     default:
         return STAGE_NO_LOCK;
     }
@@ -622,6 +629,7 @@ const char *stage_callback_name(enum stage_callback callback)
         [STAGE_TRACE] = "`trace`",
         [STAGE_WATCHER] = "claim watcher",
         [STAGE_LOG] = "log sink",
+        [STAGE_DMA_MAP] = "mapper backend `map`",
     };
 
     return names[callback];
@@ -734,9 +742,9 @@ static int call_backing_info(struct stage *it)
 
 static int call_claims(struct stage *it)
 {
-    return vmem_vm_get_claims(it->vm) == 0 ||
-                   vmem_vm_is_discard_forbidden(it->vm) ||
-                   !vmem_vm_is_discard_needed(it->vm)
+    /* A mapper or a watcher's claim may forbid, on any thread. */
+    (void)vmem_vm_is_discard_forbidden(it->vm);
+    return vmem_vm_get_claims(it->vm) == 0 || !vmem_vm_is_discard_needed(it->vm)
                ? -EPROTO
                : 0;
 }
@@ -1074,7 +1082,7 @@ static int call_device_free(struct stage *it)
 static int call_claim_take(struct stage *it)
 {
     struct vmem_discard_claim *claim;
-    int ret = vmem_discard_claim_take(it->vm, VMEM_CLAIM_NEED_UNCOORDINATED,
+    int ret = vmem_discard_claim_take(it->vm, VMEM_CLAIM_NEED_COORDINATED,
                                       "new", &claim, NULL);
 
     return ret < 0 ? ret : vmem_discard_claim_release(it->vm, claim, NULL);
@@ -1172,6 +1180,9 @@ const struct stage_call stage_calls[] = {
     { "vmem_region_with_populated", STAGE_HOLD_OTHER, 0, call_hold_other },
     { "vmem_vm_for_each_region vmem_vm_for_each_device vmem_vm_for_each_claim",
       STAGE_LISTS, 0, call_lists },
+    { "vmem_dma_get_info vmem_dma_get_stats", STAGE_ASK, 0, stage_dma_info },
+    { "vmem_dma_plan", STAGE_NAMES, 0, stage_dma_plan },
+    { "vmem_dma_for_each_mapped", STAGE_MAPPED, 0, stage_dma_each },
     { "vmem_backing_populate", STAGE_LOOSE, 0, call_loose_populate },
     { "vmem_backing_discard", STAGE_LOOSE, 0, call_loose_discard },
     { "vmem_source_populate", STAGE_BLOCKS, 0, call_populate_own },
@@ -1198,7 +1209,17 @@ const struct stage_call stage_calls[] = {
     { "vmem_listener_add", STAGE_JOIN, 0, call_listener_add },
     { "vmem_listener_remove", STAGE_JOIN, 0, call_listener_remove },
     { "vmem_listener_remove", STAGE_JOIN, 0, call_listener_remove_own },
+    { "vmem_dma_attach", STAGE_DMA, 0, stage_dma_attach },
+    { "vmem_dma_attach_static", STAGE_DMA, 0, stage_dma_attach_static },
+    { "vmem_dma_retry_unmaps", STAGE_DMA, 0, stage_dma_retry },
+    { "vmem_dma_viommu_map", STAGE_DMA, 0, stage_dma_guest },
+    { "vmem_dma_viommu_unmap", STAGE_DMA, 0, stage_dma_guest_unmap },
+    { "vmem_dma_viommu_replay", STAGE_DMA, 0, stage_dma_replay },
+    { "vmem_dma_detach", STAGE_DMA, 0, stage_dma_detach },
     { "vmem_region_new", STAGE_MAKE, 0, call_region_new },
+    { "vmem_dma_new_custom", STAGE_MAKE, 0, stage_dma_new },
+    { "vmem_dma_new_type1", STAGE_MAKE, -EBADF, stage_dma_new_type1 },
+    { "vmem_dma_new_iommufd", STAGE_MAKE, -EBADF, stage_dma_new_iommufd },
     { "vmem_backing_new_custom", STAGE_MAKE, 0, call_backing_custom },
     { "vmem_backing_new_mapped", STAGE_MAKE, 0, call_backing_mapped },
     { "vmem_backing_new_allocated", STAGE_MAKE, 0, call_backing_allocated },
@@ -1207,6 +1228,7 @@ const struct stage_call stage_calls[] = {
     { "vmem_region_free", STAGE_FREE, 0, call_region_free },
     { "vmem_backing_free", STAGE_FREE, 0, call_backing_free },
     { "vmem_device_free", STAGE_FREE, 0, call_device_free },
+    { "vmem_dma_free", STAGE_FREE, 0, stage_dma_free },
     { "vmem_discard_claim_take", STAGE_CLAIMS, 0, call_claim_take },
     { "vmem_discard_claim_release", STAGE_CLAIMS, 0, call_claim_release },
     { "vmem_discard_watcher_add", STAGE_CLAIMS, 0, call_watcher_add },
@@ -1231,6 +1253,7 @@ static const struct {
                                      "about." },
     [STAGE_HOLD_OTHER] = { "hold other", "The same of another region." },
     [STAGE_LISTS] = { "lists", "Walks of the machine's lists." },
+    [STAGE_MAPPED] = { "mapped", "Walks of what a mapper has mapped." },
     [STAGE_LOOSE] = { "loose", "Memory of a backing that no region uses." },
     [STAGE_BLOCKS] = { "blocks", "Changes of blocks, of whichever region, and "
                                  "every request." },
@@ -1238,6 +1261,8 @@ static const struct {
                                "resets." },
     [STAGE_FREEZE] = { "freeze", "Freezing and thawing." },
     [STAGE_JOIN] = { "join", "Adding and removing sources and listeners." },
+    [STAGE_DMA] = { "dma", "Attaching to a mapper, detaching, and what a guest "
+                           "maps." },
     [STAGE_MAKE] = { "make", "Making objects." },
     [STAGE_FREE] = { "free", "Freeing objects." },
     [STAGE_CLAIMS] = { "claims", "Taking and releasing claims, adding and "

@@ -39,6 +39,7 @@ enum stage_callback {
     STAGE_TRACE,
     STAGE_WATCHER,
     STAGE_LOG,
+    STAGE_DMA_MAP,
     STAGE_CALLBACKS
 };
 
@@ -51,11 +52,13 @@ enum stage_group {
     STAGE_HOLD_OWN,
     STAGE_HOLD_OTHER,
     STAGE_LISTS,
+    STAGE_MAPPED,
     STAGE_LOOSE,
     STAGE_BLOCKS,
     STAGE_SIZES,
     STAGE_FREEZE,
     STAGE_JOIN,
+    STAGE_DMA,
     STAGE_MAKE,
     STAGE_FREE,
     STAGE_CLAIMS,
@@ -84,6 +87,10 @@ struct stage {
     struct vmem_discard_claim *claim;
     struct stage_memory loose_memory;
     struct vmem_backing *loose; /* no region uses it */
+    struct vmem_dma *dma;       /* whose callbacks run */
+    struct vmem_dma *quiet_dma; /* that calls are about */
+    struct vmem_dma *late_dma;
+    struct vmem_dma_attachment *target; /* to quiet_dma; or NULL */
     struct vmem_vm *other_vm;
     struct vmem_region *other_vm_region;
     struct vmem_source *other_vm_source;
@@ -98,11 +105,15 @@ struct stage {
     struct vmem_source *spare_source;
     struct vmem_discard_watcher *spare_watcher;
     struct vmem_discard_claim *spare_claim;
+    struct vmem_dma *spare_dma;
+    struct vmem_dma_attachment *spare_target; /* to late_dma; or NULL */
+    struct vmem_dma *made_dma;
     struct vmem_vm *made_vm;
     struct vmem_region *made_region;
     struct vmem_backing *made_backings[3];
     struct vmem_device *made_device;
     _Atomic uint64_t now_ns;
+    _Atomic uint64_t next_iova;
     void *mapped; /* what made_backings[1] describes */
 
     /* Called in each callback; set after stage_open(). */
@@ -121,8 +132,13 @@ bool stage_close(struct stage *stage);
 void stage_enter(struct stage *stage, enum stage_callback callback);
 
 /* What is held in it: the change lock of stage.region, the lock of the machine's
- * lists, or nothing. */
-enum stage_lock { STAGE_NO_LOCK, STAGE_LIST_LOCK, STAGE_REGION_LOCK };
+ * lists, that of a mapper, or nothing. */
+enum stage_lock {
+    STAGE_NO_LOCK,
+    STAGE_LIST_LOCK,
+    STAGE_DMA_LOCK,
+    STAGE_REGION_LOCK
+};
 enum stage_lock stage_lock_of(enum stage_callback callback);
 
 const char *stage_callback_name(enum stage_callback callback);

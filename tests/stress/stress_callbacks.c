@@ -31,8 +31,10 @@ static bool is_allowed(enum stage_lock lock, enum stage_group group)
     case STAGE_LISTS:
     case STAGE_LOOSE:
         return true;
+    case STAGE_MAPPED:
+        return lock == STAGE_NO_LOCK || lock == STAGE_REGION_LOCK;
     case STAGE_HOLD_OWN:
-        return lock != STAGE_LIST_LOCK;
+        return lock != STAGE_LIST_LOCK && lock != STAGE_DMA_LOCK;
     case STAGE_HOLD_OTHER:
         return lock == STAGE_NO_LOCK;
     default:

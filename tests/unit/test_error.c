@@ -150,7 +150,7 @@ static void success_leaves_the_error_alone(void **state)
 static void every_reason_has_a_name_of_its_own(void **state)
 {
     (void)state;
-    for (uint32_t i = 0; i <= VMEM_REASON_OS; i++) {
+    for (uint32_t i = 0; i <= VMEM_REASON_UNMAP_FAILED; i++) {
         assert_string_not_equal(vmem_reason_name(i), "unknown");
         for (uint32_t j = 0; j < i; j++) {
             assert_string_not_equal(vmem_reason_name(i), vmem_reason_name(j));
@@ -163,7 +163,8 @@ static void every_reason_has_a_name_of_its_own(void **state)
 static void an_unknown_reason_is_called_unknown(void **state)
 {
     (void)state;
-    assert_string_equal(vmem_reason_name(VMEM_REASON_OS + 1), "unknown");
+    assert_string_equal(vmem_reason_name(VMEM_REASON_UNMAP_FAILED + 1),
+                        "unknown");
     assert_string_equal(vmem_reason_name(UINT32_MAX), "unknown");
 }
 

@@ -69,9 +69,9 @@ static void a_notification_is_no_lock(void **state)
 {
     (void)state;
     assert_int_equal(VMEMI_FRAME_LOCKED & VMEMI_FRAME_NOTIFY, 0);
-    assert_int_equal(VMEMI_FRAME_LOCKED, VMEMI_FRAME_CHANGE |
-                                             VMEMI_FRAME_INVENTORY |
-                                             VMEMI_FRAME_POLICY);
+    assert_int_equal(VMEMI_FRAME_LOCKED,
+                     VMEMI_FRAME_CHANGE | VMEMI_FRAME_INVENTORY |
+                         VMEMI_FRAME_POLICY | VMEMI_FRAME_DMA);
 }
 
 static void *look_for_frames(void *opaque)

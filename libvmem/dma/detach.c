@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Detaching, and what could not be unmapped. */
+#include <errno.h>
+#include <inttypes.h>
+
+#include "base/error.h"
+#include "base/range.h"
+#include "dma/mapper.h"
+
+/* Under the lock: the first thing that is stuck; false if nothing is. */
+static bool find_stuck(const struct vmem_dma_attachment *attachment,
+                       struct vmem_range *range)
+{
+    const uint64_t nr_chunks = attachment->nr_chunks;
+    const struct vmemi_dma_guest *guest;
+    uint64_t chunk;
+
+    if (attachment->is_target) {
+        guest = vmemi_dma_guest_into(&attachment->stuck_guests,
+                                     &attachment->window);
+        if (guest != NULL) {
+            *range = guest->range;
+        }
+        return guest != NULL;
+    }
+    chunk = vmem_bitmap_next_set(attachment->stuck, 0, nr_chunks);
+    if (chunk < nr_chunks) {
+        *range = vmemi_dma_chunk_range(attachment, chunk, 1);
+    }
+    return chunk < nr_chunks;
+}
+
+static void retry(struct vmem_dma_attachment *attachment)
+{
+    if (attachment->is_target) {
+        vmemi_dma_guests_retry(attachment, &attachment->window);
+    } else {
+        vmemi_dma_retry_chunks(attachment, 0, attachment->nr_chunks);
+    }
+}
+
+/* Why something is stuck: what the backend said last, if it did. */
+static int stuck_code(const struct vmem_dma *dma)
+{
+    return dma->unmap_code < 0 ? dma->unmap_code : -EBUSY;
+}
+
+int vmemi_dma_unmap_all(struct vmem_dma_attachment *attachment)
+{
+    struct vmem_dma *dma = attachment->dma;
+    struct vmem_range stuck;
+
+    attachment->is_leaving = true;
+    retry(attachment);
+    if (attachment->is_target) {
+        vmemi_dma_guests_unmap(attachment, &attachment->window);
+    } else {
+        vmemi_dma_unmap_chunks(attachment, 0, attachment->nr_chunks);
+    }
+    vmemi_dma_commit(dma);
+    return find_stuck(attachment, &stuck) ? stuck_code(dma) : 0;
+}
+
+/* Off the region and off the list; nothing of it is mapped. */
+static void finish(struct vmem_dma_attachment *attachment)
+{
+    struct vmem_dma *dma = attachment->dma;
+    struct vmemi_log_queue log;
+
+    /* Tells discard of what the region has populated, to no effect. It cannot
+     * fail: this is no callback. */
+    vmem_listener_remove(attachment->listener, NULL);
+    log.nr_records = 0;
+    vmemi_dma_lock(dma, &log);
+    vmemi_dma_unlink(attachment);
+    vmemi_dma_unlock(dma);
+    vmemi_dma_free_attachment(attachment);
+}
+
+int vmem_dma_detach(struct vmem_dma_attachment *attachment,
+                    struct vmem_error *err)
+{
+    struct vmem_range stuck = { 0 };
+    struct vmemi_log_queue log;
+    struct vmem_dma *dma;
+    int ret;
+
+    if (attachment == NULL) {
+        return 0;
+    }
+    dma = attachment->dma;
+    ret = vmemi_vm_check_unlocked(dma->vm, "vmem_dma_detach", err);
+    if (ret < 0) {
+        return ret;
+    }
+    log.nr_records = 0;
+    vmemi_dma_lock(dma, &log);
+    ret = vmemi_dma_unmap_all(attachment);
+    if (ret < 0) {
+        find_stuck(attachment, &stuck);
+        vmemi_fail(err, ret, VMEM_REASON_UNMAP_FAILED, &stuck,
+                   "attachment \"%s\": offset 0x%" PRIx64 " + 0x%" PRIx64
+                   " cannot be unmapped: errno %d",
+                   attachment->name.text, stuck.offset, stuck.size, -ret);
+    }
+    vmemi_dma_unlock(dma);
+    vmemi_log_send(&dma->vm->log, &log);
+    if (ret == 0) {
+        finish(attachment);
+    }
+    return ret;
+}
+
+/* Under the lock: an orphan of which nothing is stuck. */
+static struct vmem_dma_attachment *find_free_orphan(const struct vmem_dma *dma)
+{
+    struct vmem_range stuck;
+
+    for (GList *link = dma->attachments.head; link != NULL; link = link->next) {
+        struct vmem_dma_attachment *attachment = link->data;
+
+        if (attachment->is_orphan && !attachment->is_joining &&
+            !find_stuck(attachment, &stuck)) {
+            /* Nobody else finds it. */
+            attachment->is_orphan = false;
+            return attachment;
+        }
+    }
+    return NULL;
+}
+
+void vmemi_dma_reap(struct vmem_dma *dma)
+{
+    struct vmem_dma_attachment *orphan;
+    struct vmemi_log_queue log;
+
+    log.nr_records = 0;
+    do {
+        vmemi_dma_lock(dma, &log);
+        orphan = find_free_orphan(dma);
+        vmemi_dma_unlock(dma);
+        if (orphan != NULL) {
+            finish(orphan);
+        }
+    } while (orphan != NULL);
+}
+
+int vmem_dma_retry_unmaps(struct vmem_dma *dma, struct vmem_error *err)
+{
+    struct vmemi_log_queue log;
+    int ret;
+
+    if (dma == NULL) {
+        return vmemi_fail(err, -EINVAL, VMEM_REASON_ARGUMENT, NULL,
+                          "vmem_dma_retry_unmaps: dma is NULL");
+    }
+    ret = vmemi_vm_check_unlocked(dma->vm, "vmem_dma_retry_unmaps", err);
+    if (ret < 0) {
+        return ret;
+    }
+    log.nr_records = 0;
+    vmemi_dma_lock(dma, &log);
+    for (GList *link = dma->attachments.head; link != NULL; link = link->next) {
+        retry(link->data);
+    }
+    vmemi_dma_commit(dma);
+    if (atomic_load(&dma->nr_stuck) > 0) {
+        ret = vmemi_fail(err, stuck_code(dma), VMEM_REASON_UNMAP_FAILED, NULL,
+                         "mapper \"%s\": %" PRIu64
+                         " mappings still cannot be unmapped: errno %d",
+                         dma->name.text, atomic_load(&dma->nr_stuck),
+                         -stuck_code(dma));
+    }
+    vmemi_dma_unlock(dma);
+    vmemi_log_send(&dma->vm->log, &log);
+    vmemi_dma_reap(dma);
+    return ret;
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What a mapper says: each refusal to who asked, the first of an episode to the
+ * log. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "dma/mapper.h"
+
+int vmemi_dma_refuse(struct vmem_dma *dma, int code, uint32_t reason,
+                     const char *object, const char *format, ...)
+{
+    va_list args;
+
+    dma->refusal.code = code;
+    dma->refusal.reason = reason;
+    va_start(args, format);
+    vsnprintf(dma->refusal.text, sizeof(dma->refusal.text), format, args);
+    va_end(args);
+    dma->has_refused = true;
+    if (!dma->is_refusing) {
+        dma->is_refusing = true;
+        vmemi_log_add(
+            &dma->vm->log, dma->log, VMEM_LOG_WARNING,
+            reason == VMEM_REASON_BUDGET ? VMEM_BLAME_HOST : VMEM_BLAME_OS,
+            VMEM_LOG_CODE_DMA_REFUSED, object, "%s", dma->refusal.text);
+    }
+    return code;
+}
+
+static const char *advice(int code)
+{
+    switch (code) {
+    case -ENOSPC:
+        return "; it has no mappings left: use larger blocks or raise its "
+               "limit";
+    case -ENOMEM:
+        return "; memory may not be locked: raise RLIMIT_MEMLOCK";
+    case -EEXIST:
+        return "; something else has mapped there";
+    default:
+        return "";
+    }
+}
+
+int vmemi_dma_refuse_map(const struct vmem_dma_attachment *attachment,
+                         const struct vmem_dma_mapping *mapping, int code)
+{
+    struct vmem_dma *dma = attachment->dma;
+    char text[128] = "";
+
+    if (dma->backend.explain != NULL) {
+        dma->backend.explain(mapping, code, text, sizeof(text),
+                             dma->backend.opaque);
+    }
+    return vmemi_dma_refuse(
+        dma, code, VMEM_REASON_MAP_FAILED, attachment->name.text,
+        "map of 0x%" PRIx64 " bytes at iova 0x%" PRIx64 ": errno %d%s%s",
+        mapping->size, mapping->iova, -code,
+        text[0] != '\0' ? ": " : advice(code), text);
+}
+
+void vmemi_dma_report_stuck(struct vmem_dma *dma, const char *object,
+                            uint64_t iova, uint64_t size, int code)
+{
+    if (dma->is_stuck) {
+        return;
+    }
+    dma->is_stuck = true;
+    vmemi_log_add(&dma->vm->log, dma->log, VMEM_LOG_ERROR, VMEM_BLAME_OS,
+                  VMEM_LOG_CODE_DMA_STUCK, object,
+                  "0x%" PRIx64 " bytes at iova 0x%" PRIx64
+                  " could not be unmapped (errno %d): a device may still "
+                  "reach them",
+                  size, iova, -code);
+}

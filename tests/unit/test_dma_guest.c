@@ -1,0 +1,634 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What a guest maps through a virtual IOMMU, and what it must not be able to. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "support/fake_backing.h"
+#include "support/fake_dma.h"
+
+#define PAGE ((uint64_t)4096)
+#define MEMORY ((void *)(uintptr_t)0x7f0000000000)
+#define RW (VMEM_DMA_READ | VMEM_DMA_WRITE)
+
+struct fixture {
+    struct world world;
+    struct vmem_source *source;
+    struct fake_dma fake;
+    struct vmem_dma_attachment *target;
+};
+
+static int attach(struct fixture *it, struct fake_dma *fake, uint64_t flags,
+                  struct vmem_range window, struct vmem_dma_attachment **target)
+{
+    const struct vmem_dma_attach_config config = {
+        .struct_size = sizeof(config),
+        .name = "ram",
+        .region = it->world.region,
+        .window = window,
+        .hva = MEMORY,
+        .flags = VMEM_DMA_VIOMMU | flags,
+    };
+
+    return vmem_dma_attach(fake->dma, &config, NULL, target, NULL);
+}
+
+static int plug(struct fixture *it, uint64_t first, uint64_t nr)
+{
+    const struct vmem_range range = units(&it->world, first, nr);
+
+    return vmem_source_populate(it->source, &range, NULL);
+}
+
+static int unplug(struct fixture *it, uint64_t first, uint64_t nr)
+{
+    const struct vmem_range range = units(&it->world, first, nr);
+
+    return vmem_source_discard(it->source, &range, NULL);
+}
+
+/* 16 pages, [0,8) plugged; the test may change what the fake is before. */
+static void open_region(struct fixture *it)
+{
+    memset(it, 0, sizeof(*it));
+    world_open(&it->world, 16 * PAGE, PAGE, 0);
+    it->source = world_add_source(&it->world, "s", PAGE, VMEM_SOURCE_DISCARDS);
+    assert_int_equal(plug(it, 0, 8), 0);
+    fake_dma_init(&it->fake, PAGE);
+    it->fake.has_batches = true;
+}
+
+static void open_mapper(struct fixture *it)
+{
+    assert_int_equal(fake_dma_make(&it->fake, it->world.vm, NULL), 0);
+    assert_int_equal(
+        attach(it, &it->fake, 0, (struct vmem_range){ 0, 0 }, &it->target), 0);
+}
+
+static void open_fixture(struct fixture *it)
+{
+    open_region(it);
+    open_mapper(it);
+}
+
+static void close_fixture(struct fixture *it)
+{
+    assert_int_equal(vmem_dma_detach(it->target, NULL), 0);
+    fake_dma_destroy(&it->fake);
+    assert_int_equal(vmem_source_remove(it->source, NULL), 0);
+    world_close(&it->world);
+}
+
+/* All in pages. */
+static int map(struct fixture *it, uint64_t iova, uint64_t first, uint64_t nr)
+{
+    const struct vmem_range range = units(&it->world, first, nr);
+
+    return vmem_dma_viommu_map(it->target, iova * PAGE, &range, RW, NULL);
+}
+
+static int unmap(struct fixture *it, uint64_t iova, uint64_t nr)
+{
+    return vmem_dma_viommu_unmap(it->fake.dma, iova * PAGE, nr * PAGE, NULL,
+                                 NULL);
+}
+
+#define expect_mapped(it, text)                                                \
+    assert_string_equal(fake_dma_mapped(&(it)->fake), text)
+
+static void the_guest_chooses_where(void **state)
+{
+    const struct vmem_dma_mapping *mapping;
+    uint64_t unmapped = 7;
+    struct fixture it;
+
+    (void)state;
+    open_fixture(&it);
+    expect_mapped(&it, "");
+    assert_int_equal(map(&it, 100, 2, 3), 0);
+    assert_int_equal(map(&it, 50, 4, 1), 0);
+    expect_mapped(&it, "[50,51)[100,103)");
+    mapping = fake_dma_find(&it.fake, 101 * PAGE);
+    assert_ptr_equal(mapping->hva, (char *)MEMORY + 2 * PAGE);
+    assert_int_equal(fake_dma_stats(&it.fake).nr_guest_mappings, 2);
+    assert_int_equal(fake_dma_stats(&it.fake).nr_mappings, 2);
+    assert_int_equal(fake_dma_stats(&it.fake).pinned_size, 4 * PAGE);
+
+    assert_int_equal(
+        vmem_dma_viommu_unmap(it.fake.dma, 0, 100 * PAGE, &unmapped, NULL), 0);
+    assert_int_equal(unmapped, PAGE);
+    expect_mapped(&it, "[100,103)");
+    assert_int_equal(
+        vmem_dma_viommu_unmap(it.fake.dma, 0, UINT64_MAX, &unmapped, NULL), 0);
+    assert_int_equal(unmapped, 3 * PAGE);
+    assert_int_equal(
+        vmem_dma_viommu_unmap(it.fake.dma, 0, UINT64_MAX, &unmapped, NULL), 0);
+    assert_int_equal(unmapped, 0);
+    close_fixture(&it);
+}
+
+static void only_populated_memory_is_mapped(void **state)
+{
+    struct vmem_error err = VMEM_ERROR_INIT;
+    struct vmem_range range;
+    struct fixture it;
+
+    (void)state;
+    open_fixture(&it);
+    range = units(&it.world, 6, 4);
+    assert_int_equal(vmem_dma_viommu_map(it.target, 0, &range, RW, &err),
+                     -ENXIO);
+    assert_int_equal(err.range.offset, 8 * PAGE);
+    assert_int_equal(fake_dma_stats(&it.fake).nr_maps, 0);
+    assert_int_equal(map(&it, 0, 6, 2), 0);
+    close_fixture(&it);
+}
+
+/* The block goes, and with it every mapping of the guest that reaches into it;
+ * it does not come back with the block. */
+static void an_unplug_unmaps_what_the_guest_kept(void **state)
+{
+    struct fixture it;
+
+    (void)state;
+    open_fixture(&it);
+    assert_int_equal(map(&it, 100, 0, 4), 0); /* reaches over 3 */
+    assert_int_equal(map(&it, 200, 3, 1), 0);
+    assert_int_equal(map(&it, 300, 3, 1), 0); /* the same page again */
+    assert_int_equal(map(&it, 400, 4, 2), 0);
+    assert_int_equal(map(&it, 500, 0, 3), 0);
+    assert_int_equal(unplug(&it, 3, 1), 0);
+    expect_mapped(&it, "[400,402)[500,503)");
+    assert_int_equal(fake_dma_stats(&it.fake).nr_forced_unmaps, 3);
+    assert_int_equal(plug(&it, 3, 1), 0);
+    expect_mapped(&it, "[400,402)[500,503)");
+    /* What the guest unmaps then is gone already, which is no error. */
+    assert_int_equal(unmap(&it, 100, 4), 0);
+    assert_int_equal(map(&it, 100, 3, 1), 0);
+    close_fixture(&it);
+}
+
+static void detaching_unmaps_the_guests(void **state)
+{
+    struct fixture it;
+
+    (void)state;
+    open_fixture(&it);
+    assert_int_equal(map(&it, 1, 0, 4), 0);
+    assert_int_equal(map(&it, 9, 0, 4), 0);
+    assert_int_equal(vmem_dma_detach(it.target, NULL), 0);
+    it.target = NULL;
+    expect_mapped(&it, "");
+    assert_int_equal(fake_dma_stats(&it.fake).nr_forced_unmaps, 0);
+    close_fixture(&it);
+}
+
+static void mappings_are_not_cut(void **state)
+{
+    struct vmem_error err = VMEM_ERROR_INIT;
+    uint64_t unmapped;
+    struct fixture it;
+
+    (void)state;
+    open_fixture(&it);
+    assert_int_equal(map(&it, 10, 0, 4), 0);
+    assert_int_equal(map(&it, 14, 4, 4), 0);
+    assert_int_equal(unmap(&it, 9, 2), -ERANGE);
+    assert_int_equal(unmap(&it, 11, 10), -ERANGE);
+    assert_int_equal(vmem_dma_viommu_unmap(it.fake.dma, 10 * PAGE, 5 * PAGE,
+                                           &unmapped, &err),
+                     -ERANGE);
+    assert_int_equal(unmapped, 0);
+    assert_non_null(strstr(err.message, "0xe000"));
+    assert_int_equal(
+        vmem_dma_viommu_unmap(it.fake.dma, 10 * PAGE, 1, &unmapped, &err),
+        -ERANGE);
+    expect_mapped(&it, "[10,14)[14,18)");
+    assert_int_equal(unmap(&it, 10, 4), 0);
+    assert_int_equal(unmap(&it, 0, 100), 0);
+    close_fixture(&it);
+}
+
+static void nothing_is_mapped_twice(void **state)
+{
+    const struct vmem_dma_static_config boot = {
+        .struct_size = sizeof(boot),
+        .name = "boot",
+        .iova = 64 * PAGE,
+        .size = 2 * PAGE,
+        .hva = MEMORY,
+    };
+    struct vmem_dma_attachment *memory;
+    struct vmem_dma_static_config over;
+    struct fixture it;
+
+    (void)state;
+    open_fixture(&it);
+    assert_int_equal(
+        vmem_dma_attach_static(it.fake.dma, &boot, NULL, &memory, NULL), 0);
+    assert_int_equal(map(&it, 10, 0, 4), 0);
+    assert_int_equal(map(&it, 13, 0, 1), -EEXIST);
+    assert_int_equal(map(&it, 9, 0, 2), -EEXIST);
+    assert_int_equal(map(&it, 8, 0, 8), -EEXIST);
+    assert_int_equal(map(&it, 65, 0, 1), -EEXIST);
+    assert_int_equal(map(&it, 63, 0, 1), 0);
+    assert_int_equal(map(&it, 66, 0, 1), 0);
+    over = boot;
+    over.iova = 13 * PAGE;
+    over.name = "over";
+    assert_int_equal(
+        vmem_dma_attach_static(it.fake.dma, &over, NULL, &memory, NULL),
+        -EEXIST);
+    assert_int_equal(vmem_dma_detach(memory, NULL), 0);
+    close_fixture(&it);
+}
+
+static void bad_requests_are_refused(void **state)
+{
+    struct vmem_error err = VMEM_ERROR_INIT;
+    struct vmem_dma_attachment *direct;
+    struct vmem_dma_attach_config config;
+    struct vmem_dma_attachment *window;
+    struct fixture it;
+    static const struct {
+        uint64_t iova;
+        struct vmem_range range;
+        uint32_t protection;
+        int code;
+    } rows[] = {
+        { 0, { 0, 0 }, RW, -EINVAL },
+        { 0, { 0, PAGE }, 0, -EINVAL },
+        { 0, { 0, PAGE }, 4, -EINVAL },
+        { 1, { 0, PAGE }, RW, -EINVAL },
+        { 0, { 1, PAGE }, RW, -EINVAL },
+        { 0, { 0, 1 }, RW, -EINVAL },
+        { UINT64_MAX - PAGE + 1, { 0, PAGE }, RW, -EOVERFLOW },
+        { UINT64_MAX, { 0, PAGE }, RW, -EOVERFLOW },
+        { 0, { UINT64_MAX - PAGE + 1, PAGE }, RW, -EOVERFLOW },
+        { 0, { 0, 17 * PAGE }, RW, -ERANGE },
+        { 0, { 16 * PAGE, PAGE }, RW, -ERANGE },
+        { 0, { 0, 5 * PAGE }, RW, -ERANGE },
+        { (uint64_t)1 << 63, { 0, PAGE }, RW, 0 },
+        { UINT64_MAX - 2 * PAGE + 1, { 0, PAGE }, VMEM_DMA_WRITE, 0 },
+    };
+
+    (void)state;
+    open_region(&it);
+    it.fake.max_size = 4 * PAGE;
+    open_mapper(&it);
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        assert_int_equal(vmem_dma_viommu_map(it.target, rows[i].iova,
+                                             &rows[i].range, rows[i].protection,
+                                             &err),
+                         rows[i].code);
+    }
+    assert_int_equal(vmem_dma_viommu_map(NULL, 0, &rows[1].range, RW, NULL),
+                     -EINVAL);
+    assert_int_equal(vmem_dma_viommu_map(it.target, 0, NULL, RW, NULL),
+                     -EINVAL);
+    assert_int_equal(vmem_dma_viommu_unmap(NULL, 0, 1, NULL, NULL), -EINVAL);
+    assert_int_equal(vmem_dma_viommu_unmap(it.fake.dma, 0, 0, NULL, NULL),
+                     -EINVAL);
+    assert_int_equal(
+        vmem_dma_viommu_unmap(it.fake.dma, 1, UINT64_MAX, NULL, &err),
+        -EOVERFLOW);
+
+    /* Not a target; a target that may only be read; one with a window. */
+    config = (struct vmem_dma_attach_config){
+        .struct_size = sizeof(config),
+        .name = "direct",
+        .region = it.world.region,
+        .iova = (uint64_t)1 << 40,
+        .hva = MEMORY,
+    };
+    assert_int_equal(vmem_dma_attach(it.fake.dma, &config, NULL, &direct, NULL),
+                     0);
+    assert_int_equal(vmem_dma_viommu_map(direct, 0, &rows[1].range, RW, &err),
+                     -EINVAL);
+    assert_int_equal(vmem_dma_detach(direct, NULL), 0);
+    assert_int_equal(attach(&it, &it.fake, VMEM_DMA_READ_ONLY,
+                            units(&it.world, 2, 2), &window),
+                     0);
+    assert_int_equal(vmem_dma_viommu_map(window, 0,
+                                         &(struct vmem_range){ 2 * PAGE, PAGE },
+                                         VMEM_DMA_WRITE, &err),
+                     -EPERM);
+    assert_int_equal(vmem_dma_viommu_map(window, 0,
+                                         &(struct vmem_range){ PAGE, PAGE },
+                                         VMEM_DMA_READ, &err),
+                     -ERANGE);
+    assert_int_equal(vmem_dma_viommu_map(window, 0,
+                                         &(struct vmem_range){ 2 * PAGE, PAGE },
+                                         VMEM_DMA_READ, &err),
+                     0);
+    assert_int_equal(vmem_dma_detach(window, NULL), 0);
+    close_fixture(&it);
+}
+
+static void limits_are_kept(void **state)
+{
+    struct vmem_error err = VMEM_ERROR_INIT;
+    struct vmem_range range;
+    struct fixture it;
+
+    (void)state;
+    open_region(&it);
+    it.fake.config.max_guest_mappings = 3;
+    it.fake.config.max_mappings = 5;
+    open_mapper(&it);
+    range = units(&it.world, 0, 1);
+    for (uint64_t i = 0; i < 3; i++) {
+        assert_int_equal(map(&it, i, 0, 1), 0);
+    }
+    assert_int_equal(vmem_dma_viommu_map(it.target, 9 * PAGE, &range, RW, &err),
+                     -ENOSPC);
+    assert_int_equal(err.reason, VMEM_REASON_BUDGET);
+    assert_non_null(strstr(err.message, "the limit is 3"));
+    assert_int_equal(it.world.nr_logs, 1);
+    assert_int_equal(unmap(&it, 1, 1), 0);
+    assert_int_equal(map(&it, 9, 0, 1), 0);
+    assert_int_equal(vmem_dma_detach(it.target, NULL), 0);
+    fake_dma_destroy(&it.fake);
+
+    /* The budget of mappings counts them, too. */
+    fake_dma_init(&it.fake, PAGE);
+    it.fake.config.max_mappings = 2;
+    open_mapper(&it);
+    assert_int_equal(map(&it, 0, 0, 1), 0);
+    assert_int_equal(map(&it, 1, 0, 1), 0);
+    assert_int_equal(vmem_dma_viommu_map(it.target, 2 * PAGE, &range, RW, &err),
+                     -ENOSPC);
+    assert_non_null(strstr(err.message, "the limit is 2"));
+    close_fixture(&it);
+}
+
+/* ---- failures ---- */
+
+static void a_failed_map_changes_nothing(void **state)
+{
+    struct vmem_error err = VMEM_ERROR_INIT;
+    struct vmem_range range;
+    struct fixture it;
+
+    (void)state;
+    open_fixture(&it);
+    range = units(&it.world, 0, 1);
+    fake_dma_fail(&it.fake.map, 0, 1, -EFAULT);
+    assert_int_equal(vmem_dma_viommu_map(it.target, 0, &range, RW, &err),
+                     -EFAULT);
+    assert_int_equal(err.reason, VMEM_REASON_MAP_FAILED);
+    assert_int_equal(fake_dma_stats(&it.fake).nr_guest_mappings, 0);
+    fake_dma_fail(&it.fake.commit, 0, 1, -EPIPE);
+    assert_int_equal(vmem_dma_viommu_map(it.target, 0, &range, RW, &err),
+                     -EPIPE);
+    expect_mapped(&it, "");
+    assert_int_equal(fake_dma_stats(&it.fake).nr_guest_mappings, 0);
+    /* And the undoing fails: it is on the books. */
+    fake_dma_fail(&it.fake.commit, 0, 1, -EPIPE);
+    fake_dma_fail(&it.fake.unmap, 0, 1, -EIO);
+    assert_int_equal(map(&it, 0, 0, 1), -EPIPE);
+    expect_mapped(&it, "[0,1)");
+    assert_int_equal(fake_dma_stats(&it.fake).nr_stuck, 1);
+    assert_int_equal(map(&it, 0, 0, 1), 0);
+    assert_int_equal(fake_dma_stats(&it.fake).nr_stuck, 0);
+    close_fixture(&it);
+}
+
+static void what_is_stuck_keeps_its_memory_from_being_plugged(void **state)
+{
+    struct vmem_error err = VMEM_ERROR_INIT;
+    struct vmem_range range;
+    uint64_t unmapped;
+    struct fixture it;
+
+    (void)state;
+    open_fixture(&it);
+    range = units(&it.world, 5, 1);
+    assert_int_equal(map(&it, 10, 2, 2), 0);
+    assert_int_equal(map(&it, 20, 3, 1), 0);
+    assert_int_equal(map(&it, 30, 4, 1), 0);
+    fake_dma_fail(&it.fake.unmap, 0, UINT64_MAX, -EIO);
+    assert_int_equal(unplug(&it, 3, 1), 0);
+    assert_int_equal(fake_dma_stats(&it.fake).nr_stuck, 2);
+    assert_int_equal(fake_dma_stats(&it.fake).stuck_size, 3 * PAGE);
+    assert_int_equal(it.world.last_log.code, VMEM_LOG_CODE_DMA_STUCK);
+    assert_int_equal(plug(&it, 3, 1), -EBUSY);
+    assert_int_equal(plug(&it, 9, 1), 0);
+    /* Its IOVA is not free either. */
+    assert_int_equal(
+        vmem_dma_viommu_map(it.target, 11 * PAGE, &range, RW, &err), -EBUSY);
+    assert_int_equal(fake_dma_stats(&it.fake).nr_stuck_refusals, 2);
+    /* The guest's own unmap fails: stuck as well. */
+    assert_int_equal(
+        vmem_dma_viommu_unmap(it.fake.dma, 0, 100 * PAGE, &unmapped, &err),
+        -EIO);
+    assert_int_equal(unmapped, 0);
+    assert_int_equal(fake_dma_stats(&it.fake).nr_stuck, 3);
+    assert_int_equal(vmem_dma_detach(it.target, &err), -EIO);
+    assert_true(err.range.size >= PAGE);
+    assert_int_equal(
+        vmem_dma_viommu_map(it.target, 50 * PAGE, &range, RW, &err), -EBUSY);
+    fake_dma_fail(&it.fake.unmap, 0, 0, 0);
+    assert_int_equal(plug(&it, 3, 1), 0);
+    expect_mapped(&it, "[30,31)");
+    assert_int_equal(fake_dma_stats(&it.fake).nr_stuck, 1);
+    close_fixture(&it);
+}
+
+static void a_commit_that_fails_leaves_guests_stuck(void **state)
+{
+    uint64_t unmapped;
+    struct fixture it;
+
+    (void)state;
+    open_fixture(&it);
+    assert_int_equal(map(&it, 10, 2, 2), 0);
+    assert_int_equal(map(&it, 20, 3, 1), 0);
+    fake_dma_fail(&it.fake.commit, 0, 1, -EPIPE);
+    assert_int_equal(
+        vmem_dma_viommu_unmap(it.fake.dma, 0, 100 * PAGE, &unmapped, NULL),
+        -EPIPE);
+    assert_int_equal(unmapped, 0);
+    assert_int_equal(fake_dma_stats(&it.fake).nr_stuck, 2);
+    assert_int_equal(fake_dma_stats(&it.fake).nr_guest_mappings, 2);
+    /* Mapping over it: first it goes, in a batch of its own, which fails. */
+    fake_dma_fail(&it.fake.commit, 0, 1, -EPIPE);
+    assert_int_equal(map(&it, 20, 3, 1), -EBUSY);
+    assert_int_equal(map(&it, 20, 3, 1), 0);
+    assert_int_equal(fake_dma_stats(&it.fake).nr_stuck, 1);
+    close_fixture(&it);
+}
+
+static void a_guest_that_says_nothing_was_there_is_stuck_once(void **state)
+{
+    struct fixture it;
+
+    (void)state;
+    open_fixture(&it);
+    assert_int_equal(map(&it, 10, 2, 2), 0);
+    it.fake.is_gone = true;
+    assert_int_equal(unmap(&it, 10, 2), -EBUSY);
+    assert_int_equal(fake_dma_stats(&it.fake).nr_stuck, 1);
+    g_array_set_size(it.fake.mappings, 0);
+    assert_int_equal(vmem_dma_retry_unmaps(it.fake.dma, NULL), 0);
+    it.fake.is_gone = false;
+    close_fixture(&it);
+}
+
+/* ---- hostile guests ---- */
+
+/* Many mappings of one block, nested and staggered targets, and IOVAs in orders
+ * that make a plain tree a list. Not a second of work, or this would time out. */
+static void many_mappings_cost_little(void **state)
+{
+    const uint64_t nr = 30000;
+    struct fixture it;
+
+    (void)state;
+    open_fixture(&it);
+    it.fake.has_batches = false;
+    for (uint64_t i = 0; i < nr; i++) {
+        const uint64_t at = i % 2 == 0 ? i : 2 * nr - i;
+
+        assert_int_equal(map(&it, 8 * at, i % 4, 1 + i % 5), 0);
+    }
+    assert_int_equal(fake_dma_stats(&it.fake).nr_guest_mappings, nr);
+    assert_int_equal(unplug(&it, 7, 1), 0);
+    assert_int_equal(fake_dma_stats(&it.fake).nr_forced_unmaps, nr / 20);
+    assert_int_equal(unplug(&it, 0, 4), 0);
+    assert_int_equal(fake_dma_stats(&it.fake).nr_guest_mappings, 0);
+    close_fixture(&it);
+}
+
+/* ---- late address spaces ---- */
+
+static void a_late_mapper_gets_what_the_first_has(void **state)
+{
+    struct vmem_dma_attachment *late_target;
+    struct vmem_error err = VMEM_ERROR_INIT;
+    struct fake_dma late;
+    struct fixture it;
+
+    (void)state;
+    open_fixture(&it);
+    assert_int_equal(map(&it, 10, 2, 2), 0);
+    assert_int_equal(map(&it, 20, 3, 1), 0);
+    assert_int_equal(vmem_dma_viommu_map(it.target, 15 * PAGE,
+                                         &(struct vmem_range){ 0, PAGE },
+                                         VMEM_DMA_READ, NULL),
+                     0);
+    fake_dma_init(&late, PAGE);
+    assert_int_equal(fake_dma_make(&late, it.world.vm, NULL), 0);
+    assert_int_equal(vmem_dma_viommu_replay(late.dma, it.fake.dma, &err),
+                     -ENOENT);
+    assert_non_null(strstr(err.message, "not attached"));
+    /* A window that lacks the last target: all is undone. */
+    assert_int_equal(
+        attach(&it, &late, 0, units(&it.world, 0, 3), &late_target), 0);
+    assert_int_equal(vmem_dma_viommu_replay(late.dma, it.fake.dma, &err),
+                     -ENOENT);
+    assert_string_equal(fake_dma_mapped(&late), "");
+    assert_int_equal(vmem_dma_detach(late_target, NULL), 0);
+    assert_int_equal(
+        attach(&it, &late, 0, (struct vmem_range){ 0, 0 }, &late_target), 0);
+    fake_dma_fail(&late.map, 2, 1, -ENOMEM);
+    assert_int_equal(vmem_dma_viommu_replay(late.dma, it.fake.dma, &err),
+                     -ENOMEM);
+    assert_string_equal(fake_dma_mapped(&late), "");
+    assert_int_equal(vmem_dma_viommu_replay(late.dma, it.fake.dma, &err), 0);
+    assert_string_equal(fake_dma_mapped(&late), "[10,12)[15,16)r[20,21)");
+    assert_int_equal(vmem_dma_viommu_replay(late.dma, it.fake.dma, &err),
+                     -EEXIST);
+    /* An unplug unmaps in both. */
+    assert_int_equal(unplug(&it, 3, 1), 0);
+    assert_string_equal(fake_dma_mapped(&late), "[15,16)r");
+    expect_mapped(&it, "[15,16)r");
+
+    assert_int_equal(vmem_dma_viommu_replay(late.dma, late.dma, &err), -EINVAL);
+    assert_int_equal(vmem_dma_viommu_replay(NULL, late.dma, &err), -EINVAL);
+    assert_int_equal(vmem_dma_viommu_replay(late.dma, NULL, &err), -EINVAL);
+    assert_int_equal(vmem_dma_detach(late_target, NULL), 0);
+    fake_dma_destroy(&late);
+    close_fixture(&it);
+}
+
+/* What is stuck in the first is not the guest's any more. */
+static void what_is_stuck_is_not_replayed(void **state)
+{
+    struct vmem_dma_attachment *late_target;
+    struct fake_dma late;
+    struct fixture it;
+
+    (void)state;
+    open_fixture(&it);
+    assert_int_equal(map(&it, 10, 2, 2), 0);
+    assert_int_equal(map(&it, 20, 3, 1), 0);
+    fake_dma_fail(&it.fake.unmap, 0, 1, -EIO);
+    assert_int_equal(unmap(&it, 10, 2), -EIO);
+    fake_dma_init(&late, PAGE);
+    assert_int_equal(fake_dma_make(&late, it.world.vm, NULL), 0);
+    assert_int_equal(
+        attach(&it, &late, 0, (struct vmem_range){ 0, 0 }, &late_target), 0);
+    assert_int_equal(vmem_dma_viommu_replay(late.dma, it.fake.dma, NULL), 0);
+    assert_string_equal(fake_dma_mapped(&late), "[20,21)");
+    assert_int_equal(vmem_dma_detach(late_target, NULL), 0);
+    fake_dma_destroy(&late);
+    close_fixture(&it);
+}
+
+static int count_runs(const struct vmem_dma_run *run, void *opaque)
+{
+    *(uint64_t *)opaque += run->nr_mappings;
+    return run->iova == 77 * PAGE ? 5 : 0;
+}
+
+static void walks_show_guest_mappings(void **state)
+{
+    struct vmem_dma_attachment *other;
+    uint64_t nr = 0;
+    struct fixture it;
+
+    (void)state;
+    open_fixture(&it);
+    assert_int_equal(attach(&it, &it.fake, 0, units(&it.world, 0, 4), &other),
+                     0);
+    assert_int_equal(map(&it, 10, 2, 2), 0);
+    assert_int_equal(map(&it, 20, 3, 1), 0);
+    assert_int_equal(map(&it, 77, 3, 1), 0);
+    assert_int_equal(
+        vmem_dma_for_each_mapped(it.fake.dma, it.target, count_runs, &nr), 5);
+    assert_int_equal(nr, 3);
+    nr = 0;
+    assert_int_equal(
+        vmem_dma_for_each_mapped(it.fake.dma, other, count_runs, &nr), 0);
+    assert_int_equal(nr, 0);
+    assert_int_equal(vmem_dma_detach(other, NULL), 0);
+    close_fixture(&it);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_guest_chooses_where),
+        cmocka_unit_test(only_populated_memory_is_mapped),
+        cmocka_unit_test(an_unplug_unmaps_what_the_guest_kept),
+        cmocka_unit_test(detaching_unmaps_the_guests),
+        cmocka_unit_test(mappings_are_not_cut),
+        cmocka_unit_test(nothing_is_mapped_twice),
+        cmocka_unit_test(bad_requests_are_refused),
+        cmocka_unit_test(limits_are_kept),
+        cmocka_unit_test(a_failed_map_changes_nothing),
+        cmocka_unit_test(what_is_stuck_keeps_its_memory_from_being_plugged),
+        cmocka_unit_test(a_commit_that_fails_leaves_guests_stuck),
+        cmocka_unit_test(a_guest_that_says_nothing_was_there_is_stuck_once),
+        cmocka_unit_test(many_mappings_cost_little),
+        cmocka_unit_test(a_late_mapper_gets_what_the_first_has),
+        cmocka_unit_test(what_is_stuck_is_not_replayed),
+        cmocka_unit_test(walks_show_guest_mappings),
+    };
+
+    return cmocka_run_group_tests_name("dma guest", tests, NULL, NULL);
+}
