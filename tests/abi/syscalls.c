@@ -363,6 +363,101 @@ static void try_device(struct vmem_vm *vm)
     must(vmem_backing_free(backing, &err), "backing");
 }
 
+static int ignore_map(const struct vmem_dma_mapping *mapping, void *opaque)
+{
+    (void)mapping;
+    (void)opaque;
+    return 0;
+}
+
+/* All of it, which the size says already. */
+static int ignore_unmap(uint64_t iova, uint64_t size, uint64_t *unmapped,
+                        void *opaque)
+{
+    (void)iova;
+    (void)size;
+    (void)unmapped;
+    (void)opaque;
+    return 0;
+}
+
+static int ignore_run(const struct vmem_dma_run *run, void *opaque)
+{
+    (void)run;
+    (void)opaque;
+    return 0;
+}
+
+/* A source that gives no memory back, so that all calls are the mapper's. */
+static void try_mapper(struct vmem_vm *vm)
+{
+    const struct vmem_region_config region_config = {
+        .struct_size = sizeof(region_config),
+        .name = "ram",
+        .size = SIZE,
+    };
+    const struct vmem_source_config source_config = {
+        .struct_size = sizeof(source_config),
+        .name = "blocks",
+        .block_size = BLOCK,
+    };
+    const struct vmem_dma_config config = { .struct_size = sizeof(config),
+                                            .name = "iommu0" };
+    const struct vmem_dma_ops ops = {
+        .struct_size = sizeof(ops),
+        .map = ignore_map,
+        .unmap = ignore_unmap,
+    };
+    struct vmem_dma_attach_config attach_config = {
+        .struct_size = sizeof(attach_config),
+        .name = "ram",
+        .hva = (void *)(uintptr_t)BLOCK, /* nobody looks there */
+    };
+    const struct vmem_range part = { 0, 4 * BLOCK };
+    struct vmem_dma_stats stats = { .struct_size = sizeof(stats) };
+    struct vmem_dma_attachment *attachment = NULL;
+    struct vmem_region *region = NULL;
+    struct vmem_source *source = NULL;
+    struct vmem_dma *dma = NULL;
+
+    must(vmem_region_new(vm, &region_config, &region, &err), "region");
+    must(vmem_source_add(region, &source_config, &source, &err), "source");
+    attach_config.region = region;
+    CALL("mapper of callbacks", "make",
+         vmem_dma_new_custom(vm, &config, NULL, &ops, NULL, &dma, &err));
+    CALL("mapper of callbacks", "attach",
+         vmem_dma_attach(dma, &attach_config, NULL, &attachment, &err));
+    CALL("mapper of callbacks", "plug",
+         vmem_source_populate(source, &part, &err));
+    CALL("mapper of callbacks", "query",
+         vmem_dma_for_each_mapped(dma, NULL, ignore_run, NULL));
+    CALL("mapper of callbacks", "query", vmem_dma_get_stats(dma, &stats));
+    CALL("mapper of callbacks", "unplug",
+         vmem_source_discard(source, &part, &err));
+    CALL("mapper of callbacks", "free", vmem_dma_detach(attachment, &err));
+    CALL("mapper of callbacks", "free", vmem_dma_free(dma, &err));
+    must(vmem_source_remove(source, &err), "source");
+    must(vmem_region_free(region, &err), "region");
+}
+
+/* On a descriptor that is neither: few machines have a device to give. The first
+ * question is seen, and refused. */
+static void try_kernel_mappers(struct vmem_vm *vm)
+{
+    const struct vmem_dma_config config = { .struct_size = sizeof(config),
+                                            .name = "iommu0" };
+    const int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    struct vmem_dma *dma = NULL;
+
+    must(fd, "/dev/null");
+    TRY("VFIO container", "make",
+        vmem_dma_new_type1(vm, &config, fd, &dma, &err));
+    TRY("iommufd", "make",
+        vmem_dma_new_iommufd(vm, &config, fd, 1, &dma, &err));
+    must(dma == NULL ? 0 : -EIO, "mappers on /dev/null");
+    must(close(fd), "close");
+}
+
 static void try_bitmap(void)
 {
     struct vmem_bitmap *bitmap = NULL;
@@ -448,6 +543,8 @@ int main(int argc, char **argv)
     try_threads(vm);
     try_custom(vm);
     try_device(vm);
+    try_mapper(vm);
+    try_kernel_mappers(vm);
     try_bitmap();
     CALL("machine", "free", vmem_vm_free(vm, &err));
     try_log();

@@ -23,6 +23,13 @@ ALIASES = {
 NO_CALLS = {"page_size", "thread_start", "thread_join"}
 MADV = {"0x16": "MADV_POPULATE_READ", "0x17": "MADV_POPULATE_WRITE",
         "0x18": "MADV_DONTNEED_LOCKED"}
+# strace may name several kernel interfaces of the same number, or none.
+IOCTLS = [(r"PAGEMAP_SCAN|0x66, 0x10", "PAGEMAP_SCAN"),
+          (r"VFIO_GET_API_VERSION|0x3b, 0x64", "VFIO_GET_API_VERSION"),
+          (r"IOMMU_IOAS_IOVA_RANGES|0x3b, 0x84", "IOMMU_IOAS_IOVA_RANGES")]
+# Whose ioctls are in which sources of libvmem/dma.
+DMA_SOURCES = {"VFIO container": ["type1.c", "type1_info.c"],
+               "iommufd": ["iommufd.c"]}
 MARK = re.compile(r'write\(-1, "vmem-mark (.*), ([^,"]*)"')
 CALL = re.compile(r"(\w+)\((.*)$")
 
@@ -83,8 +90,10 @@ def argument_of(call, text):
     if call == "lseek":
         return set(re.findall(r"SEEK_\w+", text))
     if call == "ioctl":
-        return {"PAGEMAP_SCAN" if re.search(
-            r"PAGEMAP_SCAN|0x66, 0x10", text) else text}
+        for pattern, word in IOCTLS:
+            if re.search(pattern, text):
+                return {word}
+        return {text}
     if call == "openat":
         path = re.search(r'"([^"]*)"', text).group(1)
         if not path.startswith(("/proc", "/sys")):
@@ -168,6 +177,47 @@ def compare_source(document, text):
     return problems
 
 
+def compare_dma(text, sources):
+    """The ioctls of each mapper are those of its sources, and nobody else in dma/
+    has any. sources: {file name: text}."""
+    problems = []
+    made = {name: set(re.findall(r"vmemi_dma_ioctl\(\s*[\w>-]+,\s*(\w+)",
+                                 source)) - {"unsigned"}
+            for name, source in sources.items()}
+    said = {}
+    for heading, *rows in tables(text):
+        if heading[0] == "mapper":
+            said = {row[0]: set(" ".join(row[1:]).split()) for row in rows}
+    for mapper, names in DMA_SOURCES.items():
+        calls = set().union(*(made.pop(name, set()) for name in names))
+        words = said.get(mapper, set())
+        problems += [f"{mapper}: {word} is in the document, not in the source"
+                     for word in sorted(words - calls)]
+        problems += [f"{mapper}: {word} is in the source, not in the document"
+                     for word in sorted(calls - words)]
+    problems += [f"dma/{name}: {', '.join(sorted(calls))}: of which mapper?"
+                 for name, calls in sorted(made.items()) if calls]
+    if said.keys() != DMA_SOURCES.keys():
+        problems.append(f"mappers in the document: {', '.join(sorted(said))}")
+    return problems
+
+
+def dma_selftest(text, sources):
+    """Changed documents and sources must be noticed."""
+    cases = [
+        (text.replace("VFIO_CHECK_EXTENSION ", "", 1), sources),
+        (text.replace("| IOMMU_IOAS_UNMAP |", "| IOMMU_IOAS_COPY |", 1),
+         sources),
+        (text.replace("| iommufd | IOMMU", "| other | IOMMU", 1), sources),
+        (text, {**sources, "new.c": "vmemi_dma_ioctl(fd, VFIO_SET_IOMMU, 0)"}),
+        (text, {**sources, "iommufd.c": ""}),
+    ]
+    problems = [f"dma selftest {number} was not noticed"
+                for number, (document, files) in enumerate(cases, 1)
+                if not compare_dma(document, files)]
+    return problems, len(cases)
+
+
 def selftest(text, trace):
     """Changed documents and traces must be noticed."""
     cases = [
@@ -200,6 +250,7 @@ def main():
                                                                maxsplit=1)[0])
     parser.add_argument("--document", required=True)
     parser.add_argument("--source", required=True, help="host/sys.h")
+    parser.add_argument("--dma", required=True, help="libvmem/dma")
     parser.add_argument("driver")
     args = parser.parse_args()
 
@@ -230,12 +281,22 @@ def main():
     with open(args.source, encoding="utf-8") as file:
         source = file.read()
 
+    dma_sources = {}
+    for name in sorted(os.listdir(args.dma)):
+        if name.endswith(".c"):
+            with open(os.path.join(args.dma, name), encoding="utf-8") as file:
+                dma_sources[name] = file.read()
+
     document = read_document(text)
     seen, arguments = read_trace(trace)
     problems = compare(document, (seen, arguments))
     problems += compare_source(document, source)
+    problems += compare_dma(text, dma_sources)
     more, nr_cases = selftest(text, trace)
     problems += more
+    more, nr_dma_cases = dma_selftest(text, dma_sources)
+    problems += more
+    nr_cases += nr_dma_cases
     print("\n".join(problems))
     names = sorted(set().union(*seen.values()))
     print(f"{len(names)} system calls: {' '.join(names)}")
