@@ -280,6 +280,16 @@ static void explore(const struct operation *operation)
     g_hash_table_destroy(search.sites);
 }
 
+static void explore_all(const struct operation *operations, size_t nr,
+                        const char *only)
+{
+    for (size_t i = 0; i < nr; i++) {
+        if (strstr(operations[i].name, only) != NULL) {
+            explore(&operations[i]);
+        }
+    }
+}
+
 int main(int argc, char **argv)
 {
     const char *only = argc > 2 ? argv[2] : "";
@@ -289,16 +299,9 @@ int main(int argc, char **argv)
         return 2;
     }
     point_install();
-    for (size_t i = 0; i < nr_core_operations; i++) {
-        if (strstr(core_operations[i].name, only) != NULL) {
-            explore(&core_operations[i]);
-        }
-    }
-    for (size_t i = 0; i < nr_host_operations; i++) {
-        if (strstr(host_operations[i].name, only) != NULL) {
-            explore(&host_operations[i]);
-        }
-    }
+    explore_all(core_operations, nr_core_operations, only);
+    explore_all(host_operations, nr_host_operations, only);
+    explore_all(dma_operations, nr_dma_operations, only);
     point_remove();
     printf("FIGURE: faults: %zu operations, %" PRIu64 " runs, %" PRIu64
            " faults, %u problem(s)\n",

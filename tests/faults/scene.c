@@ -544,6 +544,9 @@ char *scene_describe(struct scene *scene)
     struct vmem_error err = VMEM_ERROR_INIT;
     GString *text = g_string_new(NULL);
 
+    if (scene->has_dma) {
+        dma_settle(scene);
+    }
     /* It is refused, with the names of everything. */
     vmem_vm_free(scene->vm, &err);
     g_string_append(text, err.message);
@@ -567,6 +570,9 @@ char *scene_describe(struct scene *scene)
     g_string_append_printf(text, "\nclaims %x", vmem_vm_get_claims(scene->vm));
     if (scene->host != NULL) {
         host_describe(scene, text);
+    }
+    if (scene->has_dma) {
+        dma_describe(scene, text);
     }
     return g_string_free(text, FALSE);
 }
@@ -643,6 +649,9 @@ void scene_settle(struct scene *scene)
     struct vmem_region *regions[] = { scene->region, scene->device_region,
                                       scene->host_region };
 
+    if (scene->has_dma) {
+        dma_settle(scene);
+    }
     for (unsigned int i = 0; i < 3; i++) {
         int ret = regions[i] != NULL && !vmem_region_is_frozen(regions[i])
                       ? vmem_region_retry_discards(regions[i], NULL)

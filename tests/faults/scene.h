@@ -67,6 +67,7 @@ struct scene {
     const struct host_spec *spec;    /* of the operation */
     struct host_part *host;          /* of host operations, or NULL */
     struct vmem_region *host_region; /* while host operations have one */
+    bool has_dma;                    /* dma operations have a mapper, or may */
 
     char complaint[256]; /* the first broken promise, or "" */
 };
@@ -133,9 +134,16 @@ extern const struct operation core_operations[];
 extern const size_t nr_core_operations;
 extern const struct operation host_operations[];
 extern const size_t nr_host_operations;
+extern const struct operation dma_operations[];
+extern const size_t nr_dma_operations;
 
 /* Of the host's part: added to the description, and what may be resident. */
 void host_describe(struct scene *scene, GString *text);
 void host_check_memory(struct scene *scene);
+
+/* Of the mapper's part: what is stuck is tried again; added to the description,
+ * after that. */
+void dma_settle(struct scene *scene);
+void dma_describe(struct scene *scene, GString *text);
 
 #endif /* TESTS_FAULTS_SCENE_H */
