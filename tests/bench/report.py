@@ -16,8 +16,8 @@ import sys
 
 import svg
 
-PROGRAMS = ["bench_request", "bench_walk", "bench_query", "bench_expand",
-            "bench_memory", "bench_trace", "bench_growth"]
+PROGRAMS = ["bench_request", "bench_dma", "bench_walk", "bench_query",
+            "bench_expand", "bench_memory", "bench_trace", "bench_growth"]
 
 # The bars: key in the lines, what it is, the bar in words.
 ROWS = [
