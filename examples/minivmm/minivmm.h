@@ -283,7 +283,7 @@ void monitor_close(struct vm *vm);
 /* Somebody connects; a client has sent something. */
 void monitor_accept(struct vm *vm);
 void monitor_input(struct vm *vm, unsigned index);
-/* An event, to everybody who listens: "event" and pairs of name and value, up
+/* An event, to everybody who asked for them: "event" and pairs of name and value, up
  * to NULL; numbers go as text. On any thread. */
 void monitor_event(struct vm *vm, const char *event, ...)
     __attribute__((sentinel));
@@ -340,6 +340,7 @@ void trace_free(struct trace_log *log);
 struct client {
     int fd;
     bool json;
+    bool events;
     unsigned len;
     char line[LINE_SIZE];
 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The monitor: commands on a Unix socket, one a line, and events for everybody
- * who is connected. An answer is what was asked for and then a line "ok", or a
+/* The monitor: commands on a Unix socket, one a line; "events" asks for a line for
+ * each event from then on. An answer is what was asked for and then a line "ok", or a
  * line "error: ..."; behind "--json" it is one line of JSON. */
 #include <errno.h>
 #include <poll.h>
@@ -18,7 +18,7 @@
 static const char help[] =
     "info memory-devices | info numa | info virtio-mem DEV | info records DEV, "
     "resize DEV SIZE, stats, map DEV, attach recorder|veto DEV, attach dma DEV "
-    "LIMIT, detach recorder|veto|dma DEV, freeze, thaw, reset, quit";
+    "LIMIT, detach recorder|veto|dma DEV, freeze, thaw, reset, events, quit";
 
 static int freeze(struct vm *vm, bool on, struct report *report)
 {
@@ -220,7 +220,7 @@ void monitor_event(struct vm *vm, const char *event, ...)
         fclose(out);
         pthread_mutex_lock(&vm->clients_lock);
         for (unsigned i = 0; i < MAX_CLIENTS; i++) {
-            if (vm->clients[i].json == (json == 1)) {
+            if (vm->clients[i].events && vm->clients[i].json == (json == 1)) {
                 send_to(&vm->clients[i], text, size);
             }
         }
@@ -246,14 +246,16 @@ static void answer(struct vm *vm, struct client *client, char *line)
     client->json = json || vm->options->json;
     pthread_mutex_unlock(&vm->clients_lock);
     report_start(&report, out, client->json);
-    const int ret =
-        monitor_command(vm, json ? line + strlen(json_word) : line, &report);
+    line += json ? strlen(json_word) : 0;
+    const bool events = strcmp(line, "events") == 0;
+    const int ret = events ? 0 : monitor_command(vm, line, &report);
     report_finish(&report);
     if (!client->json && ret == 0) {
         fputs("ok\n", out);
     }
     fclose(out);
     pthread_mutex_lock(&vm->clients_lock);
+    client->events = client->events || events;
     send_to(client, text, size);
     pthread_mutex_unlock(&vm->clients_lock);
     free(text);
@@ -356,28 +358,24 @@ void monitor_close(struct vm *vm)
     }
 }
 
-/* Prints all up to the end of the answer; events that come first are not for
- * whoever asks one thing. */
-static int print_answer(FILE *in)
+/* Prints all up to the end of the answer; events have none. */
+static int print_answer(FILE *in, bool events)
 {
     char *line = NULL;
     size_t room = 0;
     int status = -1;
 
-    while (status < 0 && getline(&line, &room, in) > 0) {
-        if (strncmp(line, "event: ", 7) == 0 ||
-            strncmp(line, "{\"event\": ", 10) == 0) {
-            continue;
-        }
+    while ((status < 0 || events) && getline(&line, &room, in) > 0) {
         if (line[0] == '{') {
             status = strncmp(line, "{\"error\": ", 10) == 0 ? 1 : 0;
         } else if (strcmp(line, "ok\n") == 0) {
             status = 0;
-            break;
+            continue;
         } else if (strncmp(line, "error: ", 7) == 0) {
             status = 1;
         }
         fputs(line, status == 1 ? stderr : stdout);
+        fflush(stdout);
     }
     free(line);
     return status >= 0 ? status : (complain("the monitor gave no answer"), 1);
@@ -413,7 +411,7 @@ int monitor_client(const char *path, bool json, int argc, char **argv)
     }
     fputc('\n', stream);
     fflush(stream);
-    const int status = print_answer(stream);
+    const int status = print_answer(stream, strcmp(argv[0], "events") == 0);
     fclose(stream);
     return status;
 }

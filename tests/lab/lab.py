@@ -7,11 +7,14 @@ machine cannot be had, with the reason.
 """
 
 import argparse
+import glob
 import os
 import re
 import shutil
+import subprocess
 import sys
 
+import direct
 import initramfs
 import iommufd
 import kernel as kernels
@@ -47,9 +50,8 @@ def tell_progress(name):
 class Results:
     """PASS, FAIL and SKIP lines, and what is wrong besides."""
 
-    def __init__(self, expected):
+    def __init__(self):
         self.found = {}
-        self.expected = expected
         self.wrong = []
 
     def read(self, lines):
@@ -75,9 +77,10 @@ class Results:
                                          or not said.startswith("status")):
                 self.wrong.append(f"program {match.group(2)}: {said}")
             last_failures = failures
-        for name in self.expected:
-            if name not in self.found:
-                self.wrong.append(f"{name} has no result")
+
+    def require(self, names):
+        self.wrong += [f"{name} has no result" for name in names
+                       if name not in self.found]
 
     def show(self):
         """In the form of cmocka, which scripts/summary.py counts."""
@@ -117,6 +120,8 @@ def add_guest(kernel, options, folder, tell):
     archive = os.path.join(folder, "guest-initramfs")
     steps = [["run", str(options.timeout)] + line.split(" ")
              for line in options.guest_run]
+    if options.guest_boot:
+        options.guest_file.append((kernel.vmlinuz, "/boot/vmlinuz"))
     initramfs.build(archive, kernel, options.guest_init, options.guest_module,
                     options.guest_file, steps)
     options.file += [(kernel.vmlinuz, "/guest/vmlinuz"),
@@ -137,6 +142,36 @@ def make_initramfs(kernel, options, out):
                     steps_of(options))
 
 
+def replay(name, vmemctl, folder):
+    """Recorded guests give the same answers again, on real memory."""
+    traces = sorted(glob.glob(os.path.join(folder, "*.trace")))
+    nr_requests = 0
+    for trace in traces:
+        done = subprocess.run([vmemctl, "replay", trace], check=False,
+                              stdout=subprocess.PIPE, text=True,
+                              stderr=subprocess.STDOUT)
+        if done.returncode != 0:
+            return [f"FAIL {name}: {os.path.basename(trace)}: "
+                    + " ".join(done.stdout.split())[-300:]]
+        with open(trace, encoding="utf-8") as file:
+            nr_requests += len(re.findall(
+                r" (?:plug|unplug|unplug_all|state) .*", file.read()))
+    if nr_requests == 0:
+        return [f"FAIL {name}: no request was recorded"]
+    return [f"PASS {name}: {nr_requests} requests of {len(traces)} traces have "
+            "the same answers"]
+
+
+def run_anywhere(kernel, archive, folder, options, tell):
+    if options.direct:
+        here = direct.Direct(folder, options, tell)
+        if direct.runs_linux(here.command()[:-1] + ["probe"]):
+            tell(0, "/dev/kvm runs Linux: no machine is emulated")
+            return here, here.run()
+        tell(0, "/dev/kvm does not run Linux: a machine is emulated")
+    return machine.boot(kernel, archive, folder, options, tell)
+
+
 def run_machine(kernel, options, tell):
     folder = os.path.join(options.logs, options.name)
     shutil.rmtree(folder, ignore_errors=True)
@@ -145,8 +180,8 @@ def run_machine(kernel, options, tell):
     if options.guest_init:
         add_guest(kernel, options, folder, tell)
     make_initramfs(kernel, options, archive)
-    run, wrong = machine.boot(kernel, archive, folder, options, tell)
-    results = Results(options.expect)
+    run, wrong = run_anywhere(kernel, archive, folder, options, tell)
+    results = Results()
     if wrong:
         results.wrong.append(wrong)
     results.read(run.lines)
@@ -155,6 +190,9 @@ def run_machine(kernel, options, tell):
         os.makedirs(out, exist_ok=True)
         with open(os.path.join(out, os.path.basename(name)), "wb") as file:
             file.write(data)
+    if options.replay:
+        results.read(replay(*options.replay, os.path.join(folder, "out")))
+    results.require(options.expect)
     is_fine = results.show()
     for name in ("initramfs", "guest-initramfs"):
         path = os.path.join(folder, name)
@@ -214,6 +252,12 @@ def add_options(action):
                         help="to the kernel's command line")
     action.add_argument("--qemu", action="append", default=[],
                         help="one more word for QEMU")
+    action.add_argument("--direct", action="store_true",
+                        help="without a machine, if the program succeeds here "
+                        "with its last argument \"probe\" within 20 s")
+    action.add_argument("--replay", metavar="NAME=VMEMCTL",
+                        type=lambda text: pair(text, "=", "vmemctl"),
+                        help="replays each /out/*.trace here: the result NAME")
     action.add_argument("--expect", default=[],
                         type=lambda text: text.split(","),
                         help="results that there must be")
@@ -232,6 +276,8 @@ def add_guest_options(action):
     action.add_argument("--guest-file", action="append", default=[],
                         type=lambda text: pair(text, ":", text),
                         metavar="SOURCE[:PATH]")
+    action.add_argument("--guest-boot", action="store_true",
+                        help="its kernel in /boot/vmlinuz too, for kexec")
     action.add_argument("--guest-run", action="append", default=[],
                         metavar="PROGRAM [ARGUMENT]",
                         help="if its first program is the machine's")

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The lab must not say that all is well when something did not run."""
 
+import argparse
 import contextlib
 import io
 import os
@@ -15,6 +16,7 @@ import unittest
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 # pylint: disable=wrong-import-position
+import direct  # noqa: E402
 import initramfs  # noqa: E402
 import kernel  # noqa: E402
 import lab  # noqa: E402
@@ -22,8 +24,9 @@ import machine  # noqa: E402
 
 
 def judged(lines, expected=()):
-    results = lab.Results(list(expected))
+    results = lab.Results()
     results.read(lines)
+    results.require(expected)
     with contextlib.redirect_stdout(io.StringIO()) as out:
         is_fine = results.show()
     return is_fine, out.getvalue()
@@ -146,6 +149,61 @@ class Kernels(unittest.TestCase):
                              ["d", "c", "a_b"])
             with self.assertRaises(kernel.Unavailable):
                 found.modules(["e"])
+
+
+class Replays(unittest.TestCase):
+    """Traces that a machine left, given to something like vmemctl."""
+
+    def replay(self, program, trace):
+        with tempfile.TemporaryDirectory() as folder:
+            if trace is not None:
+                with open(os.path.join(folder, "a.trace"), "w",
+                          encoding="utf-8") as file:
+                    file.write(trace)
+            return lab.replay("k", program, folder)[0]
+
+    def test_requests_are_counted(self):
+        self.assertEqual(
+            self.replay("true", "1.0 a plug 0x1 1 ack\n1.1 a busy on\n"
+                        "1.2 a unplug_all ack\n"),
+            "PASS k: 2 requests of 1 traces have the same answers")
+
+    def test_a_replay_that_fails_fails(self):
+        self.assertTrue(self.replay("false", "1.0 a state 0x1 1 ack:plugged\n")
+                        .startswith("FAIL k: a.trace"))
+
+    def test_nothing_recorded_is_a_failure(self):
+        self.assertIn("FAIL k: no request", self.replay("true", None))
+        self.assertIn("FAIL k: no request", self.replay("true", "# empty\n"))
+
+
+class WithoutAMachine(unittest.TestCase):
+    """A program that finds what a machine would have, here."""
+
+    def run_here(self, words, timeout=20):
+        options = argparse.Namespace(command=words, timeout=timeout,
+                                     file=[("/etc/hostname", "/guest/vmlinux")])
+        with tempfile.TemporaryDirectory() as folder:
+            here = direct.Direct(folder, options, lambda seconds, line: None)
+            here.run()
+            return here
+
+    def test_its_paths_are_those_from_here(self):
+        here = self.run_here(["echo", "/guest/vmlinux", "/out/x", "rest"])
+        self.assertEqual(here.lines[0], "/etc/hostname "
+                         + os.path.join(here.folder, "out", "x") + " rest")
+        self.assertEqual(here.lines[-1], "@init exit 1 status 0")
+
+    def test_its_end_is_told(self):
+        self.assertEqual(self.run_here(["false"]).lines,
+                         ["@init exit 1 status 1"])
+        self.assertEqual(self.run_here(["sleep", "60"], 0.2).lines,
+                         ["@init exit 1 signal 9"])
+
+    def test_a_probe_that_fails_means_no(self):
+        if os.access("/dev/kvm", os.R_OK | os.W_OK):
+            self.assertTrue(direct.runs_linux(["true"]))
+        self.assertFalse(direct.runs_linux(["false"]))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The first program of the guest that minivmm boots: does what the host's side
+ * (host.h) tells it on the serial console, one command a line, and answers each
+ * with one line, "@ok ..." or "@fail ...". */
+#ifndef TESTS_LAB_GUEST_AGENT_H
+#define TESTS_LAB_GUEST_AGENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define MIB ((uint64_t)1 << 20)
+
+void answer(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* "@fail WHAT: the errno's text". */
+void answer_errno(const char *what);
+
+/* Whole files. NULL, or bytes with a NUL behind them, to be freed. */
+char *read_whole(const char *path, size_t *size);
+/* 0 or -1 with errno. */
+int write_text(const char *path, const char *text);
+
+/* --- agent_memory.c: memory in use, and whether its contents stay ---------- */
+
+/* fill MIB GPA SIZE NODE: "@ok TOUCHED": bytes of it at these guest addresses. */
+void memory_fill(uint64_t mib, uint64_t gpa, uint64_t size, uint64_t node);
+/* keep MIB: gives back what is beyond. */
+void memory_keep(uint64_t mib);
+/* check: "@ok BYTES" if every page has what was written. */
+void memory_check(void);
+/* tmpfs MIB: a file of that size; 0 removes it. */
+void memory_tmpfs(uint64_t mib);
+/* pipes MIB: kernel memory that cannot be moved; 0 gives it back. */
+void memory_pipes(uint64_t mib);
+
+/* --- agent_kexec.c: another kernel ------------------------------------------ */
+
+/* kexec TEXT: starts the kernel again, TEXT on its command line. */
+void kexec_start(const char *text);
+/* crash: panics into a kernel that finds /proc/vmcore. */
+void kexec_crash(void);
+/* vmcore: reads all of it; "@ok BYTES". */
+void kexec_read_vmcore(void);
+
+/* --- agent_hostile.c: a driver that breaks the rules ------------------------ */
+
+/* hostile GPA ROUNDS: "@ok ANSWERED BROKEN NEITHER". */
+void hostile_run(uint64_t gpa, uint64_t nr_rounds);
+
+#endif /* TESTS_LAB_GUEST_AGENT_H */

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "agent.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/mempolicy.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define PAGE ((size_t)4096)
+#define MAX_PIPES 4096
+#define PIPE_SIZE ((size_t)65536)
+
+static uint64_t *filled;
+static size_t filled_size;
+
+/* Different in every word of every page. */
+static uint64_t pattern(size_t index)
+{
+    return (index + 1) * UINT64_C(0x9e3779b97f4a7c15);
+}
+
+/* Eight words of each page: enough to notice a page that is another one. */
+static void write_pattern(void)
+{
+    for (size_t i = 0; i < filled_size / sizeof(*filled); i += 64) {
+        filled[i] = pattern(i);
+    }
+}
+
+/* The bytes that lie at these guest addresses, from the page tables. */
+static uint64_t count_pages(uint64_t gpa, uint64_t size)
+{
+    const int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+    static uint64_t entries[4096];
+    uint64_t nr_pages = 0;
+    size_t done = 0;
+
+    while (fd >= 0 && done < filled_size / PAGE) {
+        const off_t at = (off_t)(((uintptr_t)filled / PAGE + done) * 8);
+        const ssize_t got = pread(fd, entries, sizeof(entries), at);
+
+        if (got <= 0) {
+            break;
+        }
+        for (size_t i = 0; i < (size_t)got / 8 && done < filled_size / PAGE;
+             i++, done++) {
+            const uint64_t page =
+                (entries[i] & ((UINT64_C(1) << 55) - 1)) * PAGE;
+
+            nr_pages +=
+                (entries[i] >> 63) != 0 && page >= gpa && page - gpa < size;
+        }
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+    return nr_pages * PAGE;
+}
+
+/* Where the next pages come from, if there are some; -1: from anywhere. */
+static void prefer_node(int node)
+{
+    const unsigned long nodes = node >= 0 ? 1UL << node : 0;
+
+    syscall(SYS_set_mempolicy, node >= 0 ? MPOL_PREFERRED : MPOL_DEFAULT,
+            node >= 0 ? &nodes : NULL, 8 * sizeof(nodes));
+}
+
+void memory_fill(uint64_t mib, uint64_t gpa, uint64_t size, uint64_t node)
+{
+    memory_keep(0);
+    void *hva = mmap(NULL, mib * MIB, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (hva == MAP_FAILED) {
+        answer_errno("fill");
+        return;
+    }
+    filled = hva;
+    filled_size = mib * MIB;
+    prefer_node((int)node);
+    write_pattern();
+    prefer_node(-1);
+    answer("@ok %llu", (unsigned long long)count_pages(gpa, size));
+}
+
+void memory_keep(uint64_t mib)
+{
+    const size_t size = mib * MIB;
+
+    if (filled != NULL && size < filled_size) {
+        munmap((char *)filled + size, filled_size - size);
+        filled_size = size;
+    }
+    if (size == 0) {
+        filled = NULL;
+    }
+}
+
+void memory_check(void)
+{
+    for (size_t i = 0; i < filled_size / sizeof(*filled); i += 64) {
+        if (filled[i] != pattern(i)) {
+            answer("@fail byte %zu has changed", i * sizeof(*filled));
+            return;
+        }
+    }
+    answer("@ok %zu", filled_size);
+}
+
+void memory_tmpfs(uint64_t mib)
+{
+    static char bytes[1 << 20];
+    int fd;
+
+    if (mib == 0) {
+        unlink("/tmp/file");
+        answer("@ok");
+        return;
+    }
+    memset(bytes, 0x5a, sizeof(bytes));
+    fd = open("/tmp/file", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    for (uint64_t i = 0; i < mib; i++) {
+        if (write(fd, bytes, sizeof(bytes)) != sizeof(bytes)) {
+            answer_errno("tmpfs");
+            close(fd);
+            return;
+        }
+    }
+    close(fd);
+    answer("@ok");
+}
+
+void memory_pipes(uint64_t mib)
+{
+    static int ends[MAX_PIPES][2];
+    static unsigned nr_pipes;
+    static char bytes[PIPE_SIZE];
+    const struct rlimit many = { 2 * MAX_PIPES + 64, 2 * MAX_PIPES + 64 };
+
+    setrlimit(RLIMIT_NOFILE, &many);
+    while (nr_pipes > mib * MIB / PIPE_SIZE) {
+        nr_pipes--;
+        close(ends[nr_pipes][0]);
+        close(ends[nr_pipes][1]);
+    }
+    while (nr_pipes < mib * MIB / PIPE_SIZE && nr_pipes < MAX_PIPES) {
+        if (pipe2(ends[nr_pipes], O_CLOEXEC | O_NONBLOCK) != 0 ||
+            write(ends[nr_pipes][1], bytes, sizeof(bytes)) !=
+                (ssize_t)sizeof(bytes)) {
+            answer_errno("pipes");
+            return;
+        }
+        nr_pipes++;
+    }
+    answer("@ok");
+}

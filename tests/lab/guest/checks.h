@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef TESTS_LAB_GUEST_CHECKS_H
+#define TESTS_LAB_GUEST_CHECKS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "guest/host.h"
+
+/* The guest's boot RAM, without what the crash kernel has, and the devices:
+ * vmem0 has blocks of 2 MiB on node 0, vmem1 of 4 MiB on node 1 and without
+ * UNPLUGGED_INACCESSIBLE, vmem2 of 128 MiB on node 0. 1 GiB each. */
+#define BOOT_RAM (640 * MIB)
+#define DEVICE_SIZE GIB
+
+/* MemTotal of the guest that has nothing plugged, in KiB. */
+extern uint64_t base_kib;
+
+/* Notes what is wrong and returns false, or is silent and returns true. */
+bool expect(bool is_so, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* One result line for each letter of the list. */
+void check_sizes(void);      /* a, b */
+void check_pressure(void);   /* c */
+void check_odd_sizes(void);  /* d */
+void check_busy(void);       /* e */
+void check_objections(void); /* f */
+void check_resets(void);     /* g, j */
+void check_features(void);   /* h */
+void check_hostile(void);    /* i */
+
+#endif /* TESTS_LAB_GUEST_CHECKS_H */

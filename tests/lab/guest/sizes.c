@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* a, b: growing and shrinking, and what the host gets back; c: under pressure;
+ * d: odd sizes; h: the feature bit. */
+#include "guest/checks.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "lab/result.h"
+
+struct sized {
+    const char *device;
+    const char *zone;
+    uint64_t block;
+    uint64_t fill_mib;
+    /* In the movable zone there is nothing but what the agent puts there, so
+     * what was touched is known exactly, and all of it can be taken back. */
+    bool is_movable;
+};
+
+/* The largest distance between what is touched and what is resident. */
+static uint64_t worst_distance;
+
+/* b: `least` and `most` bytes must be resident, one block either way. */
+static bool is_resident(const struct sized *test, uint64_t least, uint64_t most)
+{
+    const uint64_t resident = device_resident(test->device);
+    const uint64_t distance = resident > most    ? resident - most
+                              : resident < least ? least - resident
+                                                 : 0;
+
+    if (distance > worst_distance) {
+        worst_distance = distance;
+    }
+    result_note("%s: %" PRIu64 " KiB are resident", test->device,
+                resident / 1024);
+    return expect(distance <= test->block,
+                  "%s: %" PRIu64 " KiB are resident, not %" PRIu64
+                  " to %" PRIu64,
+                  test->device, resident / 1024, least / 1024, most / 1024);
+}
+
+/* The guest onlines what it plugged, and that takes it a moment. */
+static uint64_t wait_guest_kib(uint64_t kib)
+{
+    const double end_s = now_s() + 60;
+    uint64_t found;
+
+    do {
+        found = guest_number(0, "meminfo");
+    } while (found != kib && now_s() < end_s);
+    return found;
+}
+
+/* Everybody agrees: monitor, listener, and the guest's own files. */
+static bool is_size(const struct sized *test, uint64_t size)
+{
+    const uint64_t gpa = device_number(test->device, "memaddr");
+    const uint64_t kib = wait_guest_kib(base_kib + size / 1024);
+    const uint64_t nr_blocks =
+        guest_number(0, "blocks %" PRIu64 " %" PRIu64, gpa, DEVICE_SIZE);
+    const uint64_t told = device_number(test->device, "recorded-size");
+
+    return expect(kib == base_kib + size / 1024,
+                  "the guest has %" PRIu64 " KiB more, not %" PRIu64,
+                  kib - base_kib, size / 1024) &
+           expect(nr_blocks == (size + 128 * MIB - 1) / (128 * MIB),
+                  "the guest has %" PRIu64 " memory blocks for %" PRIu64 " MiB",
+                  nr_blocks, size / MIB) &
+           expect(told == size, "the listener has %" PRIu64 " bytes", told);
+}
+
+static bool grow_and_shrink(const struct sized *test)
+{
+    bool fine = guest("online %s", test->zone) != NULL &&
+                monitor("attach recorder %s", test->device) != NULL;
+
+    fine =
+        fine && resize(test->device, DEVICE_SIZE) && is_size(test, DEVICE_SIZE);
+    if (test->is_movable) {
+        fine = fine && is_resident(test, 0, 0);
+    }
+    if (fine) {
+        const uint64_t touched = fill(test->device, test->fill_mib);
+
+        result_note("%" PRIu64 " MiB of the fill are the device's",
+                    touched / MIB);
+        fine =
+            expect(touched != UINT64_MAX && touched >= 128 * MIB,
+                   "the fill took %" PRIu64 " bytes of the device", touched) &
+            (guest("check") != NULL) &
+            is_resident(test, touched,
+                        test->is_movable ? touched : DEVICE_SIZE);
+    }
+    /* What stays must move away from what goes. */
+    fine = fine && guest("keep 100") != NULL &&
+           resize(test->device, 256 * MIB) && guest("check") != NULL &&
+           is_resident(test, 0, 256 * MIB);
+    if (test->is_movable) {
+        fine = fine && is_size(test, 256 * MIB);
+    }
+    fine = fine && guest("keep 0") != NULL;
+    if (test->is_movable) {
+        fine = fine && resize(test->device, 0) && is_size(test, 0) &&
+               is_resident(test, 0, 0);
+    } else if (fine && monitor("resize %s 0", test->device) != NULL) {
+        /* The kernel may have put something there that cannot move. */
+        const bool all = settle(test->device, 0, 20);
+        const uint64_t left = device_number(test->device, "size");
+
+        fine = expect(left <= 128 * MIB, "%" PRIu64 " MiB stay", left / MIB) &
+               is_resident(test, 0, left) &
+               expect(all || device_says(test->device, "stall", "guest"),
+                      "no reason for what stays");
+    }
+    monitor("detach recorder %s", test->device);
+    return fine;
+}
+
+void check_sizes(void)
+{
+    static const struct sized tests[] = {
+        { "vmem0", "online_movable", 2 * MIB, 960, true },
+        { "vmem2", "online_movable", 128 * MIB, 300, true },
+        { "vmem1", "online_kernel", 4 * MIB, 300, false },
+    };
+    bool fine[3];
+
+    for (unsigned i = 0; i < 3; i++) {
+        fine[i] = grow_and_shrink(&tests[i]);
+    }
+    /* The kernel zone may keep a little; the next checks start from nothing. */
+    const uint64_t left = device_number("vmem1", "size");
+    result(fine[0] && fine[1] && fine[2], "a",
+           "0, 1 GiB, 256 MiB, 0 in blocks of 2 MiB (%s, movable), 128 MiB "
+           "(%s, movable), 4 MiB (%s, kernel zone, %" PRIu64
+           " MiB stay); patterns intact",
+           fine[0] ? "ok" : "not ok", fine[1] ? "ok" : "not ok",
+           fine[2] ? "ok" : "not ok", left / MIB);
+    result(fine[0] && fine[1] && fine[2], "b",
+           "resident memory was at most %" PRIu64
+           " KiB off what was touched, at every step",
+           worst_distance / 1024);
+}
+
+/* Waits until the guest gives up, and says how much it has then. */
+static uint64_t wait_stalled(const char *device, double *after_s)
+{
+    const double start_s = now_s();
+
+    if (!wait_event("resize-stalled", device, 120)) {
+        return 0;
+    }
+    *after_s = now_s() - start_s;
+    return device_number(device, "size");
+}
+
+void check_pressure(void)
+{
+    double first_s = 0;
+    double second_s = 0;
+    bool fine = guest("online online_movable") != NULL &&
+                resize("vmem0", 512 * MIB) && guest("tmpfs 600") != NULL;
+
+    forget_events();
+    fine = fine && monitor("resize vmem0 0") != NULL;
+    const uint64_t full = fine ? wait_stalled("vmem0", &first_s) : 0;
+    fine =
+        fine &&
+        expect(full > 0 && full < 512 * MIB + 1 &&
+                   device_says("vmem0", "stall", "guest"),
+               "with a full tmpfs %" PRIu64 " MiB are plugged", full / MIB) &&
+        guest("tmpfs 0") != NULL && resize("vmem0", 0);
+
+    fine = fine && guest("online online_kernel") != NULL &&
+           resize("vmem0", 256 * MIB) && guest("pipes 160") != NULL;
+    forget_events();
+    fine = fine && monitor("resize vmem0 0") != NULL;
+    const uint64_t pinned = fine ? wait_stalled("vmem0", &second_s) : 0;
+    fine = fine &&
+           expect(pinned > 0 && device_says("vmem0", "stall", "guest"),
+                  "with pipes %" PRIu64 " MiB are plugged", pinned / MIB) &&
+           guest("pipes 0") != NULL && monitor("resize vmem0 0") != NULL;
+    if (fine) {
+        settle("vmem0", 0, 30);
+    }
+    const uint64_t left = device_number("vmem0", "size");
+    fine = fine && expect(left <= 64 * MIB && left < pinned,
+                          "%" PRIu64 " MiB stay", left / MIB);
+    result(fine, "c",
+           "full tmpfs: stalled at %" PRIu64
+           " MiB after %.0f s (guest refused or silent), 0 when it was freed; "
+           "unmovable pages: stalled at %" PRIu64 " MiB after %.0f s, then "
+           "%" PRIu64 " MiB",
+           full / MIB, first_s, pinned / MIB, second_s, left / MIB);
+}
+
+void check_odd_sizes(void)
+{
+    static const uint64_t sizes[] = { 300, 514, 130, 2, 1022, 16 };
+    bool fine = guest("online online_movable") != NULL;
+    unsigned nr_asked = 0;
+
+    for (unsigned i = 0; fine && i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        fine = resize("vmem0", sizes[i] * MIB);
+    }
+    srand(25);
+    for (; fine && nr_asked < 25; nr_asked++) {
+        fine = monitor("resize vmem0 %d", rand() % 512 * 2 * (int)MIB) != NULL;
+    }
+    const double start_s = now_s();
+    fine = fine && resize("vmem0", 128 * MIB);
+    const double settled_s = now_s() - start_s;
+
+    /* Both nodes at once; the guest knows which is which. */
+    const uint64_t node0 = guest_number(0, "node 0");
+    fine = fine && monitor("resize vmem0 256M") != NULL &&
+           resize("vmem1", 384 * MIB) && settle("vmem0", 256 * MIB, 60);
+    const uint64_t more = guest_number(0, "node 0") - node0;
+    const uint64_t other = guest_number(0, "node 1");
+    fine = fine &&
+           expect(more == 128 * 1024 && other == 384 * 1024,
+                  "node 0 has %" PRIu64 " KiB more, node 1 %" PRIu64 " KiB",
+                  more, other) &&
+           resize("vmem0", 0) && resize("vmem1", 0);
+    result(fine, "d",
+           "300, 514, 130, 2, 1022, 16 MiB; %u changes at once, settled in "
+           "%.1f s; node 0 +%" PRIu64 " MiB, node 1 %" PRIu64 " MiB",
+           nr_asked, settled_s, more / 1024, other / 1024);
+}
+
+void check_features(void)
+{
+    const uint64_t with = device_number("vmem0", "driver-features");
+    const uint64_t without = device_number("vmem1", "driver-features");
+
+    result((with & 2) != 0 && (without & 2) == 0 && (without & 1) != 0, "h",
+           "vmem0 negotiated UNPLUGGED_INACCESSIBLE (0x%" PRIx64
+           "), vmem1 not (0x%" PRIx64 "), both grew and shrank",
+           with, without);
+}
