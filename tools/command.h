@@ -10,6 +10,7 @@
 /* The subcommands, as help/commands.py lists them. argv[0] is the subcommand's
  * name; each returns what to exit with, an enum exit_code. */
 int command_map(int argc, char **argv);
+int command_plan(int argc, char **argv);
 int command_probe(int argc, char **argv);
 int command_replay(int argc, char **argv);
 int command_sim(int argc, char **argv);

@@ -186,6 +186,41 @@ COMMANDS = [
              "A simulated guest at work."),
         ]),
     Command(
+        "plan", "say how many DMA mappings a region takes", "", False,
+        "Says how many mappings of an IOMMU a region takes, whether that fits the "
+        "limit, and with which block size all of it would. Asks neither the "
+        "kernel nor a device.",
+        [
+            Option("region", "r", "string", "SIZE", "Size of the region"),
+            Option("block-size", "", "string", "SIZE",
+                   "Block size of the device (default: 2M)"),
+            Option("requested", "", "string", "SIZE",
+                   "How much of it will be plugged (default: all)"),
+            Option("limit", "", "string", "N",
+                   "Most mappings of a container, or none (default: 65535)",
+                   ["none"]),
+            Option("pinned-limit", "", "string", "SIZE",
+                   "Most memory that may be locked, by all of them"),
+            Option("containers", "", "number", "N",
+                   "How many map it (default: 1)"),
+            JSON,
+        ],
+        [
+            "65535 is the limit of VFIO type1 (dma_entry_limit); iommufd has "
+            "none. The verdict is about what is requested: ok, tight (less than "
+            "an eighth of the limit is left) or impossible. The worst case is "
+            "that everything is plugged. Each container maps and locks on its "
+            "own: mappings are of one, locked memory is of all. In JSON sizes "
+            "are in bytes, and a recommended_block_size of 0 says that none "
+            "fits.",
+        ],
+        [
+            ("vmemctl plan --region 4T --block-size 2M --limit 65535",
+             "How large blocks must be for 4 TiB."),
+            ("vmemctl plan --region 1T --requested 4G --json",
+             "Whether 4 GiB of 1 TiB fit, for a program."),
+        ]),
+    Command(
         "probe", "measure what discards cost and free here", "", False,
         "Measures, on each kind of memory that this machine has, what populating "
         "and discarding it costs and what a discard frees, with and without huge "
