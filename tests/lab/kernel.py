@@ -99,8 +99,12 @@ class Apt:
             try:
                 run(*command, *self.options, cwd=scratch)
             except Unavailable:
-                self._look_again()
-                run(*command, *self.options, cwd=scratch)
+                try:
+                    self._look_again()
+                    run(*command, *self.options, cwd=scratch)
+                except Unavailable as error:
+                    raise Unavailable(
+                        f"{wanted} cannot be had: {error}") from error
             found = glob.glob(os.path.join(scratch, "*.deb"))
             if len(found) != 1:
                 raise Unavailable(f"{wanted} was not downloaded")
