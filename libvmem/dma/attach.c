@@ -138,38 +138,34 @@ static int check_fit(const struct vmem_dma_attachment *attachment,
                      struct vmem_error *err)
 {
     const bool is_strict = (flags & VMEM_DMA_STRICT) != 0;
+    /* Only the limit that decided: the other one may be none at all. */
+    const bool is_pinned = verdict->bound == VMEM_DMA_BOUND_PINNED;
+    const char *what = is_pinned ? "pinned bytes" : "mappings";
+    const uint64_t limit =
+        is_pinned ? verdict->max_pinned_size : verdict->max_mappings;
+    const uint64_t used =
+        is_pinned
+            ? vmemi_add_saturating(verdict->pinned_size,
+                                   verdict->requested_pinned_size)
+            : vmemi_add_saturating(verdict->nr_taken, verdict->nr_requested);
     struct vmem_dma *dma = attachment->dma;
 
     if (verdict->fit == VMEM_DMA_FIT_OK) {
         return 0;
     }
     if (verdict->fit == VMEM_DMA_FIT_IMPOSSIBLE || is_strict) {
-        return vmemi_fail(
-            err, -ENOSPC, VMEM_REASON_BUDGET, NULL,
-            "attachment \"%s\" %s the limit of %s: %" PRIu64 " of %" PRIu64
-            " mappings, 0x%" PRIx64 " of 0x%" PRIx64
-            " bytes; block size that fits: 0x%" PRIx64,
-            attachment->name.text,
-            verdict->fit == VMEM_DMA_FIT_TIGHT ? "is near" : "exceeds",
-            verdict->bound == VMEM_DMA_BOUND_PINNED ? "pinned bytes"
-                                                    : "mappings",
-            vmemi_add_saturating(verdict->nr_taken, verdict->nr_requested),
-            verdict->max_mappings,
-            vmemi_add_saturating(verdict->pinned_size,
-                                 verdict->requested_pinned_size),
-            verdict->max_pinned_size, verdict->recommended_block_size);
+        return vmemi_fail(err, -ENOSPC, VMEM_REASON_BUDGET, NULL,
+                          "attachment \"%s\" %s the limit of %s: %" PRIu64
+                          " of %" PRIu64 "; block size that fits: 0x%" PRIx64,
+                          attachment->name.text,
+                          verdict->fit == VMEM_DMA_FIT_TIGHT ? "is near"
+                                                             : "exceeds",
+                          what, used, limit, verdict->recommended_block_size);
     }
-    vmemi_log_add(
-        &dma->vm->log, dma->log, VMEM_LOG_WARNING, VMEM_BLAME_HOST,
-        VMEM_LOG_CODE_DMA_NEAR, attachment->name.text,
-        "%" PRIu64 " of %" PRIu64 " mappings, 0x%" PRIx64 " of 0x%" PRIx64
-        " bytes: the limit of %s is near",
-        vmemi_add_saturating(verdict->nr_taken, verdict->nr_requested),
-        verdict->max_mappings,
-        vmemi_add_saturating(verdict->pinned_size,
-                             verdict->requested_pinned_size),
-        verdict->max_pinned_size,
-        verdict->bound == VMEM_DMA_BOUND_PINNED ? "pinned bytes" : "mappings");
+    vmemi_log_add(&dma->vm->log, dma->log, VMEM_LOG_WARNING, VMEM_BLAME_HOST,
+                  VMEM_LOG_CODE_DMA_NEAR, attachment->name.text,
+                  "%" PRIu64 " of %" PRIu64 " %s: the limit is near", used,
+                  limit, what);
     return 0;
 }
 

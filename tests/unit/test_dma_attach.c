@@ -417,6 +417,8 @@ static void a_near_limit_is_told_or_refused(void **state)
     it.config.flags = VMEM_DMA_STRICT;
     assert_int_equal(try_attach(&it, &verdict, &err), -ENOSPC);
     assert_non_null(strstr(err.message, "is near the limit of mappings"));
+    /* Nothing is said of the limit that there is not. */
+    assert_null(strstr(err.message, "18446744073709551615"));
     assert_int_equal(verdict.recommended_block_size, 2 * MIB);
     it.config.flags = 0;
     it.config.requested_size = 57 * MIB;
@@ -439,7 +441,8 @@ static void pinned_bytes_are_judged(void **state)
     assert_int_equal(try_attach(&it, &verdict, &err), 0);
     assert_int_equal(verdict.fit, VMEM_DMA_FIT_TIGHT);
     assert_int_equal(verdict.bound, VMEM_DMA_BOUND_PINNED);
-    assert_non_null(strstr(it.world.log_message, "pinned bytes is near"));
+    assert_non_null(
+        strstr(it.world.log_message, "pinned bytes: the limit is near"));
     it.config.requested_size = 33 * MIB;
     assert_int_equal(try_attach(&it, &verdict, &err), -ENOSPC);
     assert_non_null(strstr(err.message, "exceeds the limit of pinned bytes"));
