@@ -3,6 +3,7 @@
  * mapped is what is plugged, at every step. */
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "support/device_rig.h"
 
@@ -484,6 +485,86 @@ static void what_is_mapped_already_stays(void **state)
     }
 }
 
+/* ---- files ---- */
+
+/* A region on memory of the library's, attached; what iommufd has mapped is
+ * compared, and everything is freed. */
+static void check_file(uint32_t kind, uint64_t flags, const char *path,
+                       bool by_file)
+{
+    const struct vmem_backing_request request = {
+        .struct_size = sizeof(request),
+        .name = "memory",
+        .path = path,
+        .size = MIB(8),
+        .fd_offset = path != NULL ? MIB(4) : 0,
+        .kind = kind,
+        .flags = flags,
+    };
+    struct vmem_backing_info info = { .struct_size = sizeof(info) };
+    struct vmem_region_config region_config = {
+        .struct_size = sizeof(region_config),
+        .name = "ram",
+    };
+    struct vmem_dma_attach_config config = {
+        .struct_size = sizeof(config),
+        .name = "ram",
+        .window = { MIB(2), MIB(4) },
+        .granularity = MIB(2),
+    };
+    struct stage stage;
+
+    make_kernel(&stage, KERNEL_IOMMUFD);
+    stage.iommufd.has_map_file = true;
+    stage.rig = rig_new_default();
+    assert_int_equal(make_dma(&stage), 0);
+    assert_int_equal(vmem_backing_new_allocated(stage.rig->vm, &request,
+                                                &region_config.backing, NULL),
+                     0);
+    assert_int_equal(vmem_backing_get_info(region_config.backing, &info), 0);
+    assert_int_equal(
+        vmem_region_new(stage.rig->vm, &region_config, &config.region, NULL),
+        0);
+    assert_int_equal(vmem_dma_attach(stage.dma, &config, NULL,
+                                     &stage.attachment, &stage.err),
+                     0);
+    assert_int_equal(iova_set_nr(stage.set), 2);
+    for (unsigned i = 0; i < 2; i++) {
+        const struct iova_mapping *mapping = iova_set_at(stage.set, i);
+        const uint64_t offset = MIB(2) * (i + 1);
+
+        assert_int_equal(mapping->iova, MIB(2) * i);
+        if (by_file) {
+            assert_true(mapping->hva == UINT64_MAX);
+            assert_int_equal(mapping->fd, info.fd);
+            assert_int_equal(mapping->fd_offset, info.fd_offset + offset);
+        } else {
+            assert_int_equal(mapping->hva, (uintptr_t)info.hva + offset);
+        }
+    }
+    detach(&stage);
+    assert_int_equal(vmem_region_free(config.region, NULL), 0);
+    assert_int_equal(vmem_backing_free(region_config.backing, NULL), 0);
+    close_stage(&stage);
+}
+
+/* The pages of a private mapping are not those of its file. */
+static void only_shared_files_are_mapped_as_files(void **state)
+{
+    g_autofree char *path = NULL;
+    int fd = g_file_open_tmp("vmem-XXXXXX", &path, NULL);
+
+    (void)state;
+    assert_true(fd >= 0);
+    close(fd);
+    check_file(VMEM_BACKING_MEMFD, 0, NULL, true);
+    check_file(VMEM_BACKING_FILE, VMEM_BACKING_SHARED, path, true);
+    check_file(VMEM_BACKING_FILE, 0, path, false);
+    check_file(VMEM_BACKING_ANON, 0, NULL, false);
+    check_file(VMEM_BACKING_ANON_SHARED, 0, NULL, false);
+    unlink(path);
+}
+
 /* ---- making ---- */
 
 static unsigned allowed_allocations;
@@ -583,6 +664,7 @@ int main(void)
         cmocka_unit_test(each_unmap_may_fail_once),
         cmocka_unit_test(a_window_that_is_reserved_is_refused),
         cmocka_unit_test(what_is_mapped_already_stays),
+        cmocka_unit_test(only_shared_files_are_mapped_as_files),
         cmocka_unit_test(making_leaves_nothing_behind),
         cmocka_unit_test(arguments_are_checked_before_the_kernel_is_asked),
         cmocka_unit_test(its_info_is_the_kernels),
