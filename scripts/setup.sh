@@ -72,6 +72,8 @@ if [ "$profile" = ci ] || [ "$profile" = all ]; then
         "file:/usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer*|libclang-rt-14-dev|has clang's sanitizers"
         "abidiff|abigail-tools|compares the interface with the first release's"
         "strace|strace|shows the library's system calls"
+        "rustc|rustc|compiles the Rust bindings"
+        "cargo|cargo|builds them"
     )
 fi
 if [ "$profile" = all ]; then

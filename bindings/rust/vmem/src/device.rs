@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! A virtio-mem device without its transport.
+use std::os::raw::c_void;
+use std::sync::Arc;
+
+use vmem_sys as sys;
+
+use crate::call::{shared, Panics};
+use crate::error::{check, name, plain, Refused, Result};
+use crate::park::Raw;
+use crate::region::Region;
+use crate::{DeviceStats, ResizeStatus, TraceEvent};
+
+/// What a device is, as in `struct vmem_device_config`.
+#[derive(Clone, Debug, Default)]
+#[allow(missing_docs)]
+pub struct DeviceConfig {
+    pub name: String,
+    pub gpa: u64,
+    pub block_size: u64,
+    pub requested_size: u64,
+    pub usable_region_size: u64,
+    pub usable_policy: u64,
+    pub usable_n: u64,
+    pub features: u64,
+    pub flags: u64,
+    pub node_id: u64,
+    pub stall_after_ns: u64,
+}
+
+/// What a device is now, as in `struct vmem_device_info`.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs)]
+pub struct DeviceInfo {
+    pub gpa: u64,
+    pub region_size: u64,
+    pub block_size: u64,
+    pub requested_size: u64,
+    pub plugged_size: u64,
+    pub usable_region_size: u64,
+    pub retained_size: u64,
+    pub features: u64,
+    pub driver_features: u64,
+    pub node_id: u64,
+    pub config_generation: u64,
+    pub has_driver: bool,
+}
+
+/// Who resets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reset {
+    /// The driver wrote status 0: features are forgotten, blocks stay.
+    Driver,
+    /// The machine is reset: everything is unplugged.
+    System,
+    /// Wake-up from suspend: features are forgotten, blocks stay.
+    Wakeup,
+}
+
+/// What became of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Verdict {
+    /// Push the response bytes.
+    Respond {
+        /// How many there are.
+        used_size: usize,
+        /// An `enum vmem_response_type`.
+        response: u32,
+    },
+    /// Nothing was executed, and there is no response.
+    Malformed {
+        /// An `enum vmem_malformed_reason`.
+        why: u32,
+    },
+}
+
+/// Notifications, after all locks are dropped: any call is legal in them, freeing
+/// the device included. They may overlap, on any threads.
+pub trait Notify: Send + Sync {
+    /// The config space changed, or a kick: raise a config interrupt.
+    fn config_changed(&self) {}
+    /// The plugged size changed; more changes may have followed meanwhile.
+    fn size_changed(&self, plugged_size: u64) {
+        let _ = plugged_size;
+    }
+    /// The state or stall reason of a resize changed.
+    fn resize_changed(&self, status: &ResizeStatus) {
+        let _ = status;
+    }
+    /// Something to record.
+    fn trace(&self, event: &TraceEvent) {
+        let _ = event;
+    }
+}
+
+/// Nobody who listens.
+impl Notify for () {}
+
+struct Calls {
+    notify: Box<dyn Notify>,
+    panics: Arc<Panics>,
+}
+
+/// Runs a notification, whose own device may be freed in it.
+unsafe fn notify(opaque: *mut c_void, run: impl FnOnce(&dyn Notify)) {
+    let calls = shared::<Calls>(opaque);
+    let panics = calls.panics.clone();
+    panics.guard(move || run(&*calls.notify));
+}
+
+unsafe extern "C" fn config_changed(opaque: *mut c_void) {
+    notify(opaque, |to| to.config_changed());
+}
+
+unsafe extern "C" fn size_changed(plugged_size: u64, opaque: *mut c_void) {
+    notify(opaque, |to| to.size_changed(plugged_size));
+}
+
+unsafe extern "C" fn resize_changed(status: *const ResizeStatus, opaque: *mut c_void) {
+    notify(opaque, |to| to.resize_changed(&*status));
+}
+
+unsafe extern "C" fn trace(event: *const TraceEvent, opaque: *mut c_void) {
+    notify(opaque, |to| to.trace(&*event));
+}
+
+/// A virtio-mem device. Freed only when its region has no listeners and is not
+/// frozen; dropped before, it is parked.
+pub struct Device {
+    raw: Raw<sys::vmem_device>,
+    region: Region,
+    calls: Arc<Calls>,
+    freed: bool,
+}
+
+impl Device {
+    /// Make a device on a region, with everything unplugged. `()` for no
+    /// notifications.
+    pub fn new(
+        region: &Region,
+        config: &DeviceConfig,
+        notify: impl Notify + 'static,
+    ) -> Result<Self> {
+        let named = name(&config.name)?;
+        let raw = sys::vmem_device_config {
+            name: named.as_ptr(),
+            gpa: config.gpa,
+            block_size: config.block_size,
+            requested_size: config.requested_size,
+            usable_region_size: config.usable_region_size,
+            usable_policy: config.usable_policy,
+            usable_n: config.usable_n,
+            features: config.features,
+            flags: config.flags,
+            node_id: config.node_id,
+            stall_after_ns: config.stall_after_ns,
+            ..Default::default()
+        };
+        let ops = sys::vmem_device_ops {
+            config_changed: Some(config_changed),
+            size_changed: Some(size_changed),
+            resize_changed: Some(resize_changed),
+            trace: Some(trace),
+            ..Default::default()
+        };
+        let calls =
+            Arc::new(Calls { notify: Box::new(notify), panics: region.0.vm.panics.clone() });
+        let opaque = Arc::as_ptr(&calls) as *mut c_void;
+        let mut out = std::ptr::null_mut();
+        // SAFETY: the calls live until the device is freed.
+        check(|err| unsafe {
+            sys::vmem_device_new(region.as_raw(), &raw, &ops, opaque, &mut out, err)
+        })?;
+        Ok(Self { raw: Raw::new(out), region: region.clone(), calls, freed: false })
+    }
+
+    /// Its region.
+    pub fn region(&self) -> &Region {
+        &self.region
+    }
+
+    /// Handle one request; both slices may have any length.
+    pub fn handle_request(&self, request: &[u8], response: &mut [u8]) -> Result<Verdict> {
+        let mut result = sys::vmem_request_result::default();
+        // SAFETY: the handle keeps the device alive; so below.
+        let ret = unsafe {
+            sys::vmem_device_handle_request(
+                self.as_raw(),
+                request.as_ptr() as *const c_void,
+                request.len(),
+                response.as_mut_ptr() as *mut c_void,
+                response.len(),
+                &mut result,
+            )
+        };
+        if plain(ret, "request of a guest")? == sys::VMEM_REQUEST_MALFORMED as i32 {
+            return Ok(Verdict::Malformed { why: result.malformed });
+        }
+        Ok(Verdict::Respond { used_size: result.used_size, response: result.response })
+    }
+
+    /// Read config space; bytes beyond it are zero.
+    pub fn read_config(&self, offset: usize, to: &mut [u8]) -> Result<()> {
+        let (dst, size) = (to.as_mut_ptr() as *mut c_void, to.len());
+        let ret = unsafe { sys::vmem_device_read_config(self.as_raw(), offset, dst, size) };
+        plain(ret, "config space").map(drop)
+    }
+
+    /// The driver wrote config space: ignored and counted.
+    pub fn write_config(&self, offset: usize, from: &[u8]) -> Result<()> {
+        let (src, size) = (from.as_ptr() as *const c_void, from.len());
+        let ret = unsafe { sys::vmem_device_write_config(self.as_raw(), offset, src, size) };
+        plain(ret, "config space").map(drop)
+    }
+
+    /// Generation of the config space.
+    pub fn config_generation(&self) -> u32 {
+        unsafe { sys::vmem_device_get_config_generation(self.as_raw()) }
+    }
+
+    /// Feature bits to offer.
+    pub fn features(&self) -> u64 {
+        unsafe { sys::vmem_device_get_features(self.as_raw()) }
+    }
+
+    /// The driver accepted features; an error means FEATURES_OK must not stick.
+    pub fn set_driver_features(&self, features: u64) -> Result<()> {
+        let ret = unsafe { sys::vmem_device_set_driver_features(self.as_raw(), features) };
+        plain(ret, "features of a driver").map(drop)
+    }
+
+    /// Ask the guest for another size. Never waits for it.
+    pub fn resize(&self, requested_size: u64) -> Result<()> {
+        check(|err| unsafe { sys::vmem_device_resize(self.as_raw(), requested_size, err) })
+            .map(drop)
+    }
+
+    /// Send the guest a config notification.
+    pub fn kick(&self) -> Result<()> {
+        plain(unsafe { sys::vmem_device_kick(self.as_raw()) }, "kick").map(drop)
+    }
+
+    /// Reset it.
+    pub fn reset(&self, kind: Reset) -> Result<()> {
+        let kind = match kind {
+            Reset::Driver => sys::VMEM_RESET_DRIVER,
+            Reset::System => sys::VMEM_RESET_SYSTEM,
+            Reset::Wakeup => sys::VMEM_RESET_WAKEUP,
+        };
+        check(|err| unsafe { sys::vmem_device_reset(self.as_raw(), kind, err) }).map(drop)
+    }
+
+    /// What it is now, from one moment.
+    pub fn info(&self) -> Result<DeviceInfo> {
+        let mut info = sys::vmem_device_info::default();
+        let ret = unsafe { sys::vmem_device_get_info(self.as_raw(), &mut info) };
+        plain(ret, "state of a device")?;
+        Ok(DeviceInfo {
+            gpa: info.gpa,
+            region_size: info.region_size,
+            block_size: info.block_size,
+            requested_size: info.requested_size,
+            plugged_size: info.plugged_size,
+            usable_region_size: info.usable_region_size,
+            retained_size: info.retained_size,
+            features: info.features,
+            driver_features: info.driver_features,
+            node_id: info.node_id,
+            config_generation: info.config_generation,
+            has_driver: info.has_driver != 0,
+        })
+    }
+
+    /// Counters.
+    pub fn stats(&self) -> Result<DeviceStats> {
+        let mut stats = DeviceStats::default();
+        let ret = unsafe { sys::vmem_device_get_stats(self.as_raw(), &mut stats) };
+        plain(ret, "counters of a device").map(|_| stats)
+    }
+
+    /// How a resize goes.
+    pub fn resize_status(&self) -> Result<ResizeStatus> {
+        let mut status = ResizeStatus::default();
+        let ret = unsafe { sys::vmem_device_get_resize_status(self.as_raw(), &mut status) };
+        plain(ret, "status of a resize").map(|_| status)
+    }
+
+    /// Look whether a resize has stalled, and notify. For a timer.
+    pub fn poll_resize(&self) -> Result<()> {
+        plain(unsafe { sys::vmem_device_poll_resize(self.as_raw()) }, "resize").map(drop)
+    }
+
+    /// May it be taken away from a running guest?
+    pub fn check_removable(&self) -> Result<()> {
+        check(|err| unsafe { sys::vmem_device_check_removable(self.as_raw(), err) }).map(drop)
+    }
+
+    /// Free it, or get it back with the reason.
+    pub fn free(mut self) -> std::result::Result<(), Refused<Self>> {
+        match check(|err| unsafe { sys::vmem_device_free(self.as_raw(), err) }) {
+            Ok(_) => {
+                self.freed = true;
+                Ok(())
+            }
+            Err(error) => Err(Refused { handle: self, error }),
+        }
+    }
+
+    /// For calls of `vmem_sys`; valid as long as this handle.
+    pub fn as_raw(&self) -> *mut sys::vmem_device {
+        self.raw.get()
+    }
+}
+
+impl Drop for Device {
+    fn drop(&mut self) {
+        let (raw, freed) = (self.raw, self.freed);
+        let keep = (self.region.clone(), self.calls.clone());
+        self.region.0.vm.release(Box::new(move || {
+            let _ = &keep;
+            if freed {
+                return 0;
+            }
+            // SAFETY: the handle was the only one.
+            unsafe { sys::vmem_device_free(raw.get(), std::ptr::null_mut()) }
+        }));
+    }
+}

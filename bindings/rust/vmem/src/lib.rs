@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Discard-aware guest memory for virtual machine monitors: libvmem, safe.
+//!
+//! What the objects are, what happens in which order and what each error means is
+//! in the headers and guides of libvmem; here is what Rust adds.
+//!
+//! **Owners.** A handle keeps alive what it stands on: a [`Device`], [`Source`],
+//! [`ListenerHandle`] or [`Freeze`] its [`Region`], a region its [`Backing`] and
+//! [`Vm`]. They may be dropped in any order.
+//!
+//! **Drop.** Some calls that free are refused: with -EBUSY as long as others need
+//! the object (a device whose region has listeners, or is frozen), and with
+//! -EDEADLK inside a callback. A refused object is then *parked* in its machine
+//! with all that it stands on, callbacks included, and freed when a handle of the
+//! machine is dropped for which nothing stands in the way any more.
+//! [`Vm::nr_parked`] counts them, [`Vm::retry_parked`] tries at once. Who wants to
+//! know at the time calls `free()` or `remove()`, which give the handle back.
+//!
+//! **-EDEADLK** ([`Error::is_deadlock`]) means: this thread is inside a callback of
+//! a listener, of custom memory, or of a walk. Queries work there, changes to any
+//! region of the machine do not. Note what is to be done, and do it later.
+//!
+//! **Threads.** Handles are [`Send`] and [`Sync`], but a [`Bitmap`] is its user's to
+//! lock and only [`Send`]. Callbacks run on whatever thread changes the region, so
+//! traits ask for [`Send`], and for [`Sync`] where calls may overlap.
+//!
+//! **Panics** do not cross into C. One in a walk goes on in the caller of the walk.
+//! One in a callback is caught: a question is answered no ([`PANICKED`]), a
+//! listener that panicked vetoes every later populate, and the machine counts it
+//! ([`Vm::nr_panics`], [`Vm::take_panic`]).
+//!
+//! DMA mappers have no safe wrapper yet: `vmem_sys` declares them, and `as_raw()` of
+//! the handles gives what they are called with.
+#![warn(missing_docs)]
+
+pub use vmem_sys;
+
+mod backing;
+mod bitmap;
+mod call;
+mod claim;
+mod device;
+mod error;
+mod freeze;
+mod listener;
+mod log;
+mod memory;
+mod park;
+mod region;
+mod source;
+mod vm;
+mod walk;
+
+pub use backing::{Backing, BackingKind, BackingRequest};
+pub use bitmap::Bitmap;
+pub use call::PANICKED;
+pub use claim::{Claim, ClaimKind, Watcher};
+pub use device::{Device, DeviceConfig, DeviceInfo, Notify, Reset, Verdict};
+pub use error::{Error, Reason, Refused, Result};
+pub use freeze::Freeze;
+pub use listener::{Listener, ListenerConfig, ListenerHandle, Veto};
+pub use log::{Blame, Level, LogRecord};
+pub use memory::{CustomConfig, Memory};
+pub use region::{Region, RegionInfo};
+pub use source::{Source, SourceConfig};
+pub use vm::{Vm, VmConfig};
+pub use vmem_sys::vmem_backing_stats as BackingStats;
+pub use vmem_sys::vmem_backing_usage as BackingUsage;
+pub use vmem_sys::vmem_device_stats as DeviceStats;
+pub use vmem_sys::vmem_range as Range;
+pub use vmem_sys::vmem_resize_status as ResizeStatus;
+pub use vmem_sys::vmem_trace_event as TraceEvent;
+
+/// Version of the library that is running, "MAJOR.MINOR.PATCH".
+pub fn version() -> &'static str {
+    // SAFETY: static text of the library.
+    unsafe { error::text(vmem_sys::vmem_version()) }
+}
