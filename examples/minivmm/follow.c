@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Listeners that the monitor attaches to a device while the guest runs: one
- * that records what it is told, and one that refuses memory. */
+/* What the monitor attaches to a device while the guest runs: a listener that
+ * records what it is told, one that refuses memory, and a mapper whose mappings
+ * are limited. */
 #include <errno.h>
 #include <string.h>
 #include <time.h>
@@ -53,6 +54,78 @@ static void veto_discard(const struct vmem_range *range, void *opaque)
     (void)opaque;
 }
 
+/* A device that does DMA would map and unmap here; this one counts. */
+static int dma_map(const struct vmem_dma_mapping *mapping, void *opaque)
+{
+    struct followers *followers = opaque;
+
+    pthread_mutex_lock(&followers->lock);
+    followers->mapped_size += mapping->size;
+    pthread_mutex_unlock(&followers->lock);
+    return 0;
+}
+
+static int dma_unmap(uint64_t iova, uint64_t size, uint64_t *unmapped,
+                     void *opaque)
+{
+    struct followers *followers = opaque;
+
+    (void)iova;
+    pthread_mutex_lock(&followers->lock);
+    followers->mapped_size -= size;
+    pthread_mutex_unlock(&followers->lock);
+    *unmapped = size;
+    return 0;
+}
+
+//! [dma]
+static int attach_dma(struct memory_device *memory, uint64_t limit,
+                      struct vmem_error *err)
+{
+    struct followers *followers = &memory->followers;
+    const struct vmem_dma_config config = { .struct_size = sizeof(config),
+                                            .name = "dma",
+                                            .max_mappings = limit };
+    const struct vmem_dma_ops ops = { .struct_size = sizeof(ops),
+                                      .map = dma_map,
+                                      .unmap = dma_unmap };
+    const struct vmem_dma_attach_config attach = { .struct_size =
+                                                       sizeof(attach),
+                                                   .name = "guest",
+                                                   .region = memory->region,
+                                                   .iova = memory->gpa };
+
+    followers->mapped_size = 0;
+    int ret = vmem_dma_new_custom(memory->vm->vmem, &config, NULL, &ops,
+                                  followers, &followers->dma, err);
+    if (ret != 0) {
+        return ret;
+    }
+    ret = vmem_dma_attach(followers->dma, &attach, NULL, &followers->attachment,
+                          err);
+    if (ret != 0) {
+        vmem_dma_free(followers->dma, NULL);
+        followers->dma = NULL;
+    }
+    return ret;
+}
+//! [dma]
+
+static int detach_dma(struct followers *followers, struct vmem_error *err)
+{
+    int ret = vmem_dma_detach(followers->attachment, err);
+
+    if (ret != 0) {
+        return ret;
+    }
+    followers->attachment = NULL;
+    ret = vmem_dma_free(followers->dma, err);
+    if (ret == 0) {
+        followers->dma = NULL;
+    }
+    return ret;
+}
+
 static void arm_veto(struct followers *followers, bool armed)
 {
     pthread_mutex_lock(&followers->lock);
@@ -74,7 +147,6 @@ int follow_attach(struct memory_device *memory, const char *what,
     struct followers *followers = &memory->followers;
     int ret;
 
-    (void)limit;
     if (strcmp(what, "recorder") == 0 && followers->recorder == NULL) {
         followers->recorded_size = 0;
         return vmem_listener_add(memory->region, &config, &recorder, followers,
@@ -85,6 +157,9 @@ int follow_attach(struct memory_device *memory, const char *what,
                                 &followers->veto, err);
         arm_veto(followers, ret == 0);
         return ret;
+    }
+    if (strcmp(what, "dma") == 0 && followers->dma == NULL) {
+        return attach_dma(memory, limit, err);
     }
     snprintf(err->message, sizeof(err->message),
              "\"%s\" is attached already, or cannot be", what);
@@ -117,6 +192,11 @@ int follow_detach(struct memory_device *memory, const char *what,
         vmem_device_kick(memory->device);
         return ret;
     }
+    if (strcmp(what, "dma") == 0 && followers->dma != NULL) {
+        ret = detach_dma(followers, err);
+        vmem_device_kick(memory->device);
+        return ret;
+    }
     snprintf(err->message, sizeof(err->message), "\"%s\" is not attached",
              what);
     return -EINVAL;
@@ -124,11 +204,15 @@ int follow_detach(struct memory_device *memory, const char *what,
 
 void follow_detach_all(struct memory_device *memory)
 {
+    struct vmem_error err = VMEM_ERROR_INIT;
     struct followers *followers = &memory->followers;
 
     vmem_listener_remove(followers->recorder, NULL);
     vmem_listener_remove(followers->veto, NULL);
     followers->recorder = followers->veto = NULL;
+    if (followers->dma != NULL) {
+        detach_dma(followers, &err);
+    }
 }
 
 void follow_report(struct memory_device *memory, struct report *report)
@@ -142,6 +226,14 @@ void follow_report(struct memory_device *memory, struct report *report)
     }
     if (followers->veto != NULL) {
         report_number(report, "vetoed-calls", followers->nr_vetoes);
+    }
+    if (followers->dma != NULL) {
+        struct vmem_dma_stats stats = { .struct_size = sizeof(stats) };
+
+        vmem_dma_get_stats(followers->dma, &stats);
+        report_number(report, "dma-mappings", stats.nr_mappings);
+        report_number(report, "dma-refusals", stats.nr_budget_refusals);
+        report_number(report, "dma-size", followers->mapped_size);
     }
     pthread_mutex_unlock(&followers->lock);
 }

@@ -56,23 +56,35 @@ void kvm_irq(struct vm *vm, unsigned gsi, bool level)
     }
 }
 
+static int add_slot(struct vm *vm, uint32_t number, uint64_t gpa, uint64_t size,
+                    const void *hva)
+{
+    struct kvm_userspace_memory_region slot = {
+        .slot = number,
+        .guest_phys_addr = gpa,
+        .memory_size = size,
+        .userspace_addr = (uintptr_t)hva,
+    };
+
+    return ioctl(vm->machine_fd, KVM_SET_USER_MEMORY_REGION, &slot) == 0
+               ? 0
+               : complain("KVM takes no memory slot %u: %s", number,
+                          strerror(errno));
+}
+
 static int add_slots(struct vm *vm)
 {
     for (unsigned i = 0; i < vm->nr_areas; i++) {
         const struct area *area = &vm->areas[i];
-        struct kvm_userspace_memory_region slot = {
-            .slot = i,
-            .guest_phys_addr = area->gpa,
-            .memory_size = area->size,
-            .userspace_addr = (uintptr_t)area->hva,
-        };
 
-        if (ioctl(vm->machine_fd, KVM_SET_USER_MEMORY_REGION, &slot) != 0) {
-            return complain("KVM takes no memory slot %u: %s", i,
-                            strerror(errno));
+        if (add_slot(vm, i, area->gpa, area->size, area->hva) != 0) {
+            return -1;
         }
     }
-    return 0;
+    return vm->pass.registers == NULL
+               ? 0
+               : add_slot(vm, vm->nr_areas, PASS_GPA, vm->pass.size,
+                          vm->pass.registers);
 }
 
 static int make_machine(struct vm *vm)

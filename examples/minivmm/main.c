@@ -104,7 +104,7 @@ static int start(void)
 {
     uint64_t entry_gpa;
 
-    return kvm_open(&vm) != 0 || memory_open(&vm) != 0 ||
+    return kvm_open(&vm) != 0 || memory_open(&vm) != 0 || pass_open(&vm) != 0 ||
                    boot_load(&vm, &entry_gpa) != 0 || monitor_open(&vm) != 0 ||
                    kvm_start(&vm, entry_gpa) != 0
                ? -1
@@ -132,6 +132,7 @@ int main(int argc, char **argv)
 
     vm.options = &options;
     vm.machine_fd = vm.monitor_fd = -1;
+    vm.pass.container_fd = vm.pass.group_fd = vm.pass.device_fd = -1;
     vm.demand_fd = eventfd(0, EFD_CLOEXEC);
     for (unsigned i = 0; i < MAX_CPUS; i++) {
         vm.cpus[i].fd = -1;
@@ -153,6 +154,7 @@ int main(int argc, char **argv)
         trace_save(&vm, options.trace) != 0) {
         status = -1;
     }
+    pass_close(&vm);
     memory_close(&vm);
     return status >= 0 ? 0 : 1;
 }

@@ -27,6 +27,7 @@
 #define BIOS_END 0x100000
 #define HOLE_GPA (3 * GIB)
 #define VIRTIO_GPA 0xd0000000 /* a page for each device */
+#define PASS_GPA 0xd0100000 /* registers of the device that is passed through */
 #define IOAPIC_GPA 0xfec00000
 #define LAPIC_GPA 0xfee00000
 #define KVM_PRIVATE_GPA 0xfffbc000 /* four pages that Intel's KVM wants */
@@ -66,6 +67,7 @@ struct options {
     const char *command_line;
     const char *monitor;
     const char *trace;
+    const char *pass;
     uint64_t memory_size;
     uint64_t nr_cpus;
     uint64_t stall_after_ns;
@@ -166,18 +168,15 @@ struct record {
 struct followers {
     struct vmem_listener *recorder;
     struct vmem_listener *veto;
-    struct vmem_listener *dma;
+    struct vmem_dma *dma;
+    struct vmem_dma_attachment *attachment;
     pthread_mutex_t lock; /* a leaf: the members that follow */
     bool veto_armed;
     uint64_t nr_vetoes;
     struct record records[MAX_RECORDS]; /* a ring */
     uint64_t nr_records;
     uint64_t recorded_size;
-    uint64_t max_mappings;
-    uint64_t nr_mappings;
     uint64_t mapped_size;
-    uint64_t nr_maps;
-    uint64_t nr_unmaps;
 };
 
 /* --- memory.c: everything that libvmem manages -------------------------- */
@@ -226,6 +225,22 @@ int follow_detach(struct memory_device *memory, const char *what,
 void follow_detach_all(struct memory_device *memory);
 void follow_report(struct memory_device *memory, struct report *report);
 void follow_report_records(struct memory_device *memory, struct report *report);
+
+/* --- pass.c: a PCI device for the guest --------------------------------- */
+
+struct pass {
+    int container_fd;
+    int group_fd;
+    int device_fd;
+    void *registers; /* NULL: there is none */
+    uint64_t size;
+    struct vmem_dma *dma;
+    struct vmem_dma_attachment *attachments[MAX_AREAS];
+};
+
+int pass_open(struct vm *vm);
+void pass_close(struct vm *vm);
+void pass_report(struct vm *vm, struct report *report);
 
 /* --- serial.c: an 8250 on standard output ------------------------------- */
 
@@ -355,6 +370,7 @@ struct vm {
     unsigned nr_areas;
     struct memory_device devices[MAX_DEVICES];
     unsigned nr_devices;
+    struct pass pass;
 
     int kvm_fd;
     int machine_fd;

@@ -16,7 +16,9 @@
 #define MAX_WORDS 4
 
 static const char help[] =
-    "info memory-devices | info numa | info virtio-mem DEV | info records DEV, "
+    "info memory-devices | info numa | info virtio-mem DEV | info records DEV "
+    "| "
+    "info pass, "
     "resize DEV SIZE, stats, map DEV, attach recorder|veto DEV, attach dma DEV "
     "LIMIT, detach recorder|veto|dma DEV, freeze, thaw, reset, events, quit";
 
@@ -111,6 +113,9 @@ static int plain_command(struct vm *vm, unsigned index, struct report *report)
     case 6:
         kvm_demand(vm, DEMAND_OFF);
         return 0;
+    case 7:
+        pass_report(vm, report);
+        return 0;
     default:
         report_text(report, "commands", help);
         return 0;
@@ -127,6 +132,7 @@ int monitor_command(struct vm *vm, char *line, struct report *report)
         { "thaw" },
         { "reset" },
         { "quit" },
+        { "info", "pass" },
         { "help" },
     };
     /* With the least and most words; 3rd: where the device's name is. */

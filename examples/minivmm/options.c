@@ -38,6 +38,9 @@ static const char usage[] =
     "lists\n"
     "                     them\n"
     "  --trace FILE       write the requests, for vmemctl replay\n"
+    "  --pass ADDRESS     give the guest a PCI device, such as 0000:00:04.0, "
+    "that\n"
+    "                     is bound to vfio-pci\n"
     "  --json             the monitor, or --ctl, speaks JSON\n"
     "  --ctl SOCKET       run a command of the monitor of another minivmm\n";
 
@@ -239,6 +242,9 @@ static int parse_option(int option, char *text, struct options *options)
     case 't':
         options->trace = text;
         return 0;
+    case 'p':
+        options->pass = text;
+        return 0;
     default:
         options->json = true;
         return 0;
@@ -258,6 +264,7 @@ int parse_options(int argc, char **argv, struct options *options)
         { "monitor", required_argument, NULL, 'M' },
         { "ctl", required_argument, NULL, 'C' },
         { "trace", required_argument, NULL, 't' },
+        { "pass", required_argument, NULL, 'p' },
         { "json", no_argument, NULL, 'j' },
         { "help", no_argument, NULL, 'h' },
         { NULL, 0, NULL, 0 },

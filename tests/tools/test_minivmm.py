@@ -119,6 +119,10 @@ class TestMinivmm(unittest.TestCase):
                 file.truncate()
                 file.flush()
                 self.refuses(sentence, "--kernel", file.name)
+            self.refuses("--pass 9: there is no such device with an IOMMU"
+                         if os.path.exists("/dev/vfio/vfio")
+                         else "/dev/vfio/vfio: No such file",
+                         "--kernel", file.name, "--pass", "9")
             for text, sentence in (
                     ("size=3M,block=2M", "--device vmem0:"),
                     ("size=4M,block=3M", "--device vmem0:"),

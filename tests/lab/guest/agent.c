@@ -300,6 +300,10 @@ static void run(char *line)
         memory_fill(numbers[1], numbers[2], numbers[3], numbers[4]);
     } else if (strcmp(words[0], "blocks") == 0 && nr == 3) {
         say_blocks(numbers[1], numbers[2]);
+    } else if (strcmp(words[0], "edu") == 0 && nr == 4) {
+        edu_copy(numbers[1], numbers[2], numbers[3]);
+    } else if (strcmp(words[0], "poke") == 0 && nr == 3) {
+        edu_poke(numbers[1], numbers[2]);
     } else if (strcmp(words[0], "hostile") == 0 && nr == 3) {
         hostile_run(numbers[1], numbers[2]);
     } else if (!run_plain(words, numbers[1]) && !run_worded(words)) {

@@ -24,6 +24,10 @@ int write_text(const char *path, const char *text);
 
 /* fill MIB GPA SIZE NODE: "@ok TOUCHED": bytes of it at these guest addresses. */
 void memory_fill(uint64_t mib, uint64_t gpa, uint64_t size, uint64_t node);
+/* A page of the fill that lies at these guest addresses, the number-th; NULL if
+ * there is none. */
+uint8_t *memory_page(uint64_t gpa, uint64_t size, unsigned number,
+                     uint64_t *page_gpa);
 /* keep MIB: gives back what is beyond. */
 void memory_keep(uint64_t mib);
 /* check: "@ok BYTES" if every page has what was written. */
@@ -46,5 +50,13 @@ void kexec_read_vmcore(void);
 
 /* hostile GPA ROUNDS: "@ok ANSWERED BROKEN NEITHER". */
 void hostile_run(uint64_t gpa, uint64_t nr_rounds);
+
+/* --- agent_edu.c: a device with DMA ------------------------------------------ */
+
+/* edu REGISTERS GPA SIZE: DMA from one page of the fill through the device into
+ * another, both at these addresses; "@ok TARGET". */
+void edu_copy(uint64_t registers_gpa, uint64_t gpa, uint64_t size);
+/* poke REGISTERS GPA: DMA to wherever that is. */
+void edu_poke(uint64_t registers_gpa, uint64_t gpa);
 
 #endif /* TESTS_LAB_GUEST_AGENT_H */

@@ -32,34 +32,50 @@ static void write_pattern(void)
     }
 }
 
-/* The bytes that lie at these guest addresses, from the page tables. */
-static uint64_t count_pages(uint64_t gpa, uint64_t size)
+/* How many pages of the fill lie at these guest addresses, from the page tables;
+ * stops behind the wanted-th, and says which the last one is. */
+static uint64_t find_pages(uint64_t gpa, uint64_t size, uint64_t wanted,
+                           size_t *index, uint64_t *page_gpa)
 {
     const int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
     static uint64_t entries[4096];
     uint64_t nr_pages = 0;
     size_t done = 0;
 
-    while (fd >= 0 && done < filled_size / PAGE) {
+    while (fd >= 0 && done < filled_size / PAGE && nr_pages <= wanted) {
         const off_t at = (off_t)(((uintptr_t)filled / PAGE + done) * 8);
         const ssize_t got = pread(fd, entries, sizeof(entries), at);
 
         if (got <= 0) {
             break;
         }
-        for (size_t i = 0; i < (size_t)got / 8 && done < filled_size / PAGE;
+        for (size_t i = 0; i < (size_t)got / 8 && done < filled_size / PAGE &&
+                           nr_pages <= wanted;
              i++, done++) {
             const uint64_t page =
                 (entries[i] & ((UINT64_C(1) << 55) - 1)) * PAGE;
 
-            nr_pages +=
-                (entries[i] >> 63) != 0 && page >= gpa && page - gpa < size;
+            if ((entries[i] >> 63) != 0 && page >= gpa && page - gpa < size) {
+                nr_pages++;
+                *index = done;
+                *page_gpa = page;
+            }
         }
     }
     if (fd >= 0) {
         close(fd);
     }
-    return nr_pages * PAGE;
+    return nr_pages;
+}
+
+uint8_t *memory_page(uint64_t gpa, uint64_t size, unsigned number,
+                     uint64_t *page_gpa)
+{
+    size_t index = 0;
+
+    return find_pages(gpa, size, number, &index, page_gpa) == number + 1
+               ? (uint8_t *)filled + index * PAGE
+               : NULL;
 }
 
 /* Where the next pages come from, if there are some; -1: from anywhere. */
@@ -73,6 +89,9 @@ static void prefer_node(int node)
 
 void memory_fill(uint64_t mib, uint64_t gpa, uint64_t size, uint64_t node)
 {
+    uint64_t page_gpa;
+    size_t index;
+
     memory_keep(0);
     void *hva = mmap(NULL, mib * MIB, PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -85,7 +104,9 @@ void memory_fill(uint64_t mib, uint64_t gpa, uint64_t size, uint64_t node)
     prefer_node((int)node);
     write_pattern();
     prefer_node(-1);
-    answer("@ok %llu", (unsigned long long)count_pages(gpa, size));
+    answer("@ok %llu", (unsigned long long)find_pages(gpa, size, UINT64_MAX,
+                                                      &index, &page_gpa) *
+                           PAGE);
 }
 
 void memory_keep(uint64_t mib)

@@ -29,5 +29,7 @@ void check_objections(void); /* f */
 void check_resets(void);     /* g, j */
 void check_features(void);   /* h */
 void check_hostile(void);    /* i */
+/* With a device passed through, and vmem0 only. */
+void check_chain(void);
 
 #endif /* TESTS_LAB_GUEST_CHECKS_H */
