@@ -130,6 +130,8 @@ def check_text(root, problems):
             where = f"{path}:{number}"
             if NOTES.search(line):
                 problems.append(f"{where}: a note to oneself; do it or file it")
+            if line.startswith(("<" * 7, ">" * 7)):
+                problems.append(f"{where}: a conflict that was not resolved")
             if PLACES.search(line):
                 problems.append(f"{where}: a path of somebody's machine")
             if line != line.rstrip() or "\r" in line:

@@ -154,6 +154,8 @@ CASES = [
     ("banned", "white space at the end", "README.md", "words \n",
      "white space at the end"),
     ("banned", "a tab", "tools/main.c", C + "\tint x;\n", "a tab"),
+    ("banned", "half a merge", "docs/a.md", "<" * 7 + " HEAD\n",
+     "a conflict that was not resolved"),
     ("banned", "no newline at the end", "README.md", "words", "no newline"),
     ("banned", "-Wvla dropped", "meson.build", "project('x')\n",
      "-Wvla is missing"),
