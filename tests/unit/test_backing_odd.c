@@ -680,7 +680,8 @@ static void data_that_goes_while_it_is_measured_does_not_count(void **state)
     assert_int_equal(resident, 0);
     fake.is_stuck = false;
     assert_int_equal(usage_of(backing, &half, &fake, &resident), 0);
-    assert_int_equal(resident, KIB(64));
+    assert_int_equal(resident, host_file_data(memory.fd, 0, MIB(1)));
+    assert_true(resident >= KIB(64));
     assert_int_equal(vmem_backing_free(backing, NULL), 0);
     host_memory_free(&memory);
 }
