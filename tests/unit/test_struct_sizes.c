@@ -11,6 +11,7 @@
 #include "base/le.h"
 #include "base/sized.h"
 #include "support/fake_backing.h"
+#include "support/fake_dma.h"
 
 #define UNIT ((uint64_t)4096)
 #define TAIL 64
@@ -24,6 +25,7 @@ struct fixture {
     struct vmem_device *device;
     struct fake_backing spare;
     struct recorder listener;
+    struct fake_dma fake;
 };
 
 static void drop_log(const struct vmem_log_record *record, void *opaque)
@@ -152,6 +154,135 @@ static int pass_device_ops(struct fixture *it, const void *in,
     return ret < 0 ? ret : vmem_device_free(device, NULL);
 }
 
+static int accept_mapping(const struct vmem_dma_mapping *mapping, void *opaque)
+{
+    (void)mapping;
+    (void)opaque;
+    return 0;
+}
+
+static int accept_unmap(uint64_t iova, uint64_t size, uint64_t *unmapped,
+                        void *opaque)
+{
+    (void)iova;
+    (void)size;
+    (void)unmapped;
+    (void)opaque;
+    return 0;
+}
+
+static void count_destroy(void *opaque)
+{
+    ++*(unsigned int *)opaque;
+}
+
+static const struct vmem_dma_config good_dma_config = {
+    .struct_size = sizeof(good_dma_config), .name = "m"
+};
+static const struct vmem_dma_properties good_dma_properties = {
+    .struct_size = sizeof(good_dma_properties), .page_sizes = UNIT
+};
+static const struct vmem_dma_ops good_dma_ops = {
+    .struct_size = sizeof(good_dma_ops),
+    .map = accept_mapping,
+    .unmap = accept_unmap,
+    .destroy = count_destroy,
+};
+
+/* Good ops are destroyed when something else is refused. */
+static int make_dma(struct fixture *it, const void *config,
+                    const void *properties, const void *ops, bool has_destroy,
+                    struct vmem_error *err)
+{
+    unsigned int nr_destroys = 0;
+    struct vmem_dma *dma = NULL;
+    int ret = vmem_dma_new_custom(it->world.vm, config, properties, ops,
+                                  &nr_destroys, &dma, err);
+
+    if (ret == 0) {
+        ret = vmem_dma_free(dma, NULL);
+    }
+    return nr_destroys == has_destroy ? ret : 1;
+}
+
+static int pass_dma_config(struct fixture *it, const void *in,
+                           struct vmem_error *err)
+{
+    return make_dma(it, in, NULL, &good_dma_ops, true, err);
+}
+
+static int pass_dma_properties(struct fixture *it, const void *in,
+                               struct vmem_error *err)
+{
+    return make_dma(it, &good_dma_config, in, &good_dma_ops, true, err);
+}
+
+static int pass_dma_ops(struct fixture *it, const void *in,
+                        struct vmem_error *err)
+{
+    size_t size;
+
+    memcpy(&size, in, sizeof(size));
+    return make_dma(it, &good_dma_config, NULL, in,
+                    size >= sizeof(good_dma_ops), err);
+}
+
+static int pass_attach_config(struct fixture *it, const void *in,
+                              struct vmem_error *err)
+{
+    struct vmem_dma_attach_config config = { 0 };
+    unsigned char copy[sizeof(config) + TAIL];
+    struct vmem_dma_attachment *attachment = NULL;
+    size_t size;
+    int ret;
+
+    /* The region is known here only. */
+    memcpy(&size, in, sizeof(size));
+    if (size < sizeof(config)) {
+        return vmem_dma_attach(it->fake.dma, in, NULL, &attachment, err);
+    }
+    memcpy(copy, in, size);
+    memcpy(&config, in, sizeof(config));
+    config.region = it->world.region;
+    memcpy(copy, &config, sizeof(config));
+    ret = vmem_dma_attach(it->fake.dma, (void *)copy, NULL, &attachment, err);
+    return ret < 0 ? ret : vmem_dma_detach(attachment, NULL);
+}
+
+static int pass_static_config(struct fixture *it, const void *in,
+                              struct vmem_error *err)
+{
+    struct vmem_dma_attachment *attachment = NULL;
+    int ret = vmem_dma_attach_static(it->fake.dma, in, NULL, &attachment, err);
+
+    return ret < 0 ? ret : vmem_dma_detach(attachment, NULL);
+}
+
+static int pass_plan_config(struct fixture *it, const void *in,
+                            struct vmem_error *err)
+{
+    struct vmem_dma_verdict verdict = { .struct_size = sizeof(verdict) };
+
+    (void)it;
+    return vmem_dma_plan(in, &verdict, err);
+}
+
+static const struct vmem_dma_attach_config good_attach_config = {
+    .struct_size = sizeof(good_attach_config),
+    .name = "a",
+    .hva = (void *)UNIT,
+};
+static const struct vmem_dma_static_config good_static_config = {
+    .struct_size = sizeof(good_static_config),
+    .name = "a",
+    .size = UNIT,
+    .hva = (void *)UNIT,
+};
+static const struct vmem_dma_plan_config good_plan_config = {
+    .struct_size = sizeof(good_plan_config),
+    .region_size = UNIT,
+    .block_size = UNIT,
+};
 static const struct vmem_vm_config good_vm_config = {
     .struct_size = sizeof(good_vm_config), .name = "vm", .log = drop_log
 };
@@ -201,6 +332,17 @@ static void inputs_follow_the_rule_of_struct_size(void **state)
           pass_device_config },
         { "vmem_device_ops", &good_device_ops, sizeof(good_device_ops),
           pass_device_ops },
+        { "vmem_dma_config", &good_dma_config, sizeof(good_dma_config),
+          pass_dma_config },
+        { "vmem_dma_properties", &good_dma_properties,
+          sizeof(good_dma_properties), pass_dma_properties },
+        { "vmem_dma_ops", &good_dma_ops, sizeof(good_dma_ops), pass_dma_ops },
+        { "vmem_dma_attach_config", &good_attach_config,
+          sizeof(good_attach_config), pass_attach_config },
+        { "vmem_dma_static_config", &good_static_config,
+          sizeof(good_static_config), pass_static_config },
+        { "vmem_dma_plan_config", &good_plan_config, sizeof(good_plan_config),
+          pass_plan_config },
     };
     struct fixture *it = *state;
 
@@ -323,6 +465,32 @@ static int fill_request_result(struct fixture *it, void *out)
                                       response, sizeof(response), out);
 }
 
+static int fill_dma_info(struct fixture *it, void *out)
+{
+    return vmem_dma_get_info(it->fake.dma, out);
+}
+
+static int fill_dma_stats(struct fixture *it, void *out)
+{
+    return vmem_dma_get_stats(it->fake.dma, out);
+}
+
+static int fill_verdict(struct fixture *it, void *out)
+{
+    (void)it;
+    return vmem_dma_plan(&good_plan_config, out, NULL);
+}
+
+/* The same by an attach, which takes none as well. */
+static int fill_attach_verdict(struct fixture *it, void *out)
+{
+    struct vmem_dma_attachment *attachment = NULL;
+    int ret = vmem_dma_attach_static(it->fake.dma, &good_static_config, out,
+                                     &attachment, NULL);
+
+    return ret < 0 ? ret : vmem_dma_detach(attachment, NULL);
+}
+
 static void outputs_follow_the_rule_of_struct_size(void **state)
 {
     static const struct {
@@ -340,6 +508,10 @@ static void outputs_follow_the_rule_of_struct_size(void **state)
           VMEMI_SIZE_THROUGH(struct vmem_backing_stats, nr_syscalls) },
         { "backing_usage", sizeof(struct vmem_backing_usage),
           fill_backing_usage },
+        { "dma_info", sizeof(struct vmem_dma_info), fill_dma_info },
+        { "dma_stats", sizeof(struct vmem_dma_stats), fill_dma_stats },
+        { "dma_verdict", sizeof(struct vmem_dma_verdict), fill_verdict },
+        { "dma_verdict", sizeof(struct vmem_dma_verdict), fill_attach_verdict },
         { "device_info", sizeof(struct vmem_device_info), fill_device_info },
         { "device_stats", sizeof(struct vmem_device_stats), fill_device_stats },
         { "resize_status", sizeof(struct vmem_resize_status),
@@ -355,7 +527,10 @@ static void outputs_follow_the_rule_of_struct_size(void **state)
             outputs[i].first_size != 0 ? outputs[i].first_size : size;
 
         assert_int_equal(outputs[i].fill(it, NULL),
-                         outputs[i].fill == fill_request_result ? 0 : -EINVAL);
+                         outputs[i].fill == fill_request_result ||
+                                 outputs[i].fill == fill_attach_verdict
+                             ? 0
+                             : -EINVAL);
         for (size_t given = 0; given <= size + TAIL; given++) {
             /* Of exactly this size, for the address sanitizer. */
             const size_t room = given < sizeof(size_t) ? sizeof(size_t) : given;
@@ -438,6 +613,10 @@ static int set_up(void **state)
     fake_backing_init(&it.spare, "spare", UNIT, UNIT, NULL);
     recorder_init(&it.listener, "l", 16 * UNIT, UNIT, NULL);
     it.listener.window.size = 16 * UNIT;
+    fake_dma_init(&it.fake, UNIT);
+    if (fake_dma_make(&it.fake, it.world.vm, NULL) < 0) {
+        return -1;
+    }
     *state = &it;
     return 0;
 }
@@ -446,6 +625,7 @@ static int tear_down(void **state)
 {
     struct fixture *it = *state;
 
+    fake_dma_destroy(&it->fake);
     recorder_destroy(&it->listener);
     fake_backing_destroy(&it->spare);
     assert_int_equal(vmem_device_free(it->device, NULL), 0);
