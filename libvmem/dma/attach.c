@@ -307,7 +307,6 @@ void vmemi_dma_abandon(struct vmem_dma_attachment *attachment)
     if (ret == 0) {
         vmemi_dma_unlink(attachment);
     }
-    attachment->is_orphan = ret < 0;
     attachment->is_joining = ret < 0;
     vmemi_dma_unlock(dma);
     vmemi_log_send(&dma->vm->log, &log);
@@ -322,6 +321,7 @@ void vmemi_dma_abandon(struct vmem_dma_attachment *attachment)
     }
     vmemi_dma_lock(dma, &log);
     attachment->is_joining = false;
+    attachment->is_orphan = true;
     vmemi_dma_unlock(dma);
 }
 

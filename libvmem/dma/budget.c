@@ -16,9 +16,6 @@ static uint64_t subtract_saturating(uint64_t a, uint64_t b)
 
 uint64_t vmemi_dma_count_chunks(const struct vmem_range *range, uint64_t size)
 {
-    if (range->size == 0) {
-        return 0;
-    }
     return (vmemi_range_end(range) - 1) / size - range->offset / size + 1;
 }
 
@@ -138,7 +135,7 @@ static int refuse_mappings(const struct vmem_dma_attachment *attachment,
                             others));
 
     vmemi_add_locked(&dma->nr_budget_refusals, 1);
-    if (size == 0 || attachment->is_target) {
+    if (size == 0) {
         return vmemi_dma_refuse(
             dma, -ENOSPC, VMEM_REASON_BUDGET, attachment->name.text,
             "iova 0x%" PRIx64 ": %" PRIu64 " mappings and %" PRIu64

@@ -235,10 +235,10 @@ static void find_memory(const struct vmem_dma_attach_config *config,
         attachment->fd = config->fd;
         attachment->fd_offset = config->fd_offset;
     }
-    if (config->region->backing == NULL ||
-        vmem_backing_get_info(config->region->backing, &info) < 0) {
+    if (config->region->backing == NULL) {
         return;
     }
+    vmem_backing_get_info(config->region->backing, &info);
     if (attachment->hva == 0) {
         attachment->hva = (uint64_t)(uintptr_t)info.hva;
     }

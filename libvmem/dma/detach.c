@@ -39,12 +39,6 @@ static void retry(struct vmem_dma_attachment *attachment)
     }
 }
 
-/* Why something is stuck: what the backend said last, if it did. */
-static int stuck_code(const struct vmem_dma *dma)
-{
-    return dma->unmap_code < 0 ? dma->unmap_code : -EBUSY;
-}
-
 int vmemi_dma_unmap_all(struct vmem_dma_attachment *attachment)
 {
     struct vmem_dma *dma = attachment->dma;
@@ -58,7 +52,8 @@ int vmemi_dma_unmap_all(struct vmem_dma_attachment *attachment)
         vmemi_dma_unmap_chunks(attachment, 0, attachment->nr_chunks);
     }
     vmemi_dma_commit(dma);
-    return find_stuck(attachment, &stuck) ? stuck_code(dma) : 0;
+    /* What is stuck was tried just now. */
+    return find_stuck(attachment, &stuck) ? dma->unmap_code : 0;
 }
 
 /* Off the region and off the list; nothing of it is mapped. */
@@ -119,8 +114,7 @@ static struct vmem_dma_attachment *find_free_orphan(const struct vmem_dma *dma)
     for (GList *link = dma->attachments.head; link != NULL; link = link->next) {
         struct vmem_dma_attachment *attachment = link->data;
 
-        if (attachment->is_orphan && !attachment->is_joining &&
-            !find_stuck(attachment, &stuck)) {
+        if (attachment->is_orphan && !find_stuck(attachment, &stuck)) {
             /* Nobody else finds it. */
             attachment->is_orphan = false;
             return attachment;
@@ -165,11 +159,11 @@ int vmem_dma_retry_unmaps(struct vmem_dma *dma, struct vmem_error *err)
     }
     vmemi_dma_commit(dma);
     if (atomic_load(&dma->nr_stuck) > 0) {
-        ret = vmemi_fail(err, stuck_code(dma), VMEM_REASON_UNMAP_FAILED, NULL,
+        ret = vmemi_fail(err, dma->unmap_code, VMEM_REASON_UNMAP_FAILED, NULL,
                          "mapper \"%s\": %" PRIu64
                          " mappings still cannot be unmapped: errno %d",
                          dma->name.text, atomic_load(&dma->nr_stuck),
-                         -stuck_code(dma));
+                         -dma->unmap_code);
     }
     vmemi_dma_unlock(dma);
     vmemi_log_send(&dma->vm->log, &log);

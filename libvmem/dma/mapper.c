@@ -89,10 +89,9 @@ int vmemi_dma_new(struct vmem_vm *vm, const struct vmem_dma_config *config,
     dma->backend = *backend;
     dma->is_timed = (config->flags & VMEM_DMA_LATENCY) != 0;
     vmemi_dma_init_guests(dma);
-    ret = vmemi_name_set(&dma->name, config->name, "mapper name", err);
-    if (ret == 0) {
-        ret = set_limits(dma, config, err);
-    }
+    /* It was checked when the config was read. */
+    vmemi_name_set(&dma->name, config->name, "mapper name", NULL);
+    ret = set_limits(dma, config, err);
     if (ret == 0) {
         ret = vmemi_mutex_init(&dma->lock);
         if (ret < 0) {

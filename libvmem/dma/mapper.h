@@ -147,7 +147,7 @@ void vmemi_dma_judge_attachment(const struct vmem_dma_attachment *attachment,
 void vmemi_dma_judge(struct vmem_dma_verdict *verdict,
                      const struct vmem_range *range);
 
-/* Chunks that a range touches, or ~0 shortened. size is a power of two. */
+/* Chunks that a range, which is not empty, touches. size is a power of two. */
 uint64_t vmemi_dma_count_chunks(const struct vmem_range *range, uint64_t size);
 
 /* The smallest power of two from size on, in chunks of which a range is at most

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "base/le.h"
 #include "support/fake_backing.h"
 #include "support/fake_dma.h"
 
@@ -336,6 +337,22 @@ static void a_spent_budget_is_a_veto(void **state)
     close_fixture(&it);
 }
 
+/* The host has reserved everything: no block size helps. */
+static void a_limit_may_be_all_reserved(void **state)
+{
+    struct fixture it;
+
+    (void)state;
+    open_region(&it, 16, PAGE);
+    it.fake.config.max_mappings = 2;
+    it.fake.config.reserved_mappings = 2;
+    assert_int_equal(fake_dma_make(&it.fake, it.world.vm, NULL), 0);
+    assert_int_equal(attach(&it, NULL), 0);
+    assert_int_equal(plug(&it, 0, 1), -ENOSPC);
+    assert_non_null(strstr(it.world.log_message, "the limit is 2; raise it"));
+    close_fixture(&it);
+}
+
 static void pinned_bytes_have_a_limit(void **state)
 {
     struct fixture it;
@@ -370,6 +387,66 @@ static void the_backends_limit_is_a_veto(void **state)
     assert_int_equal(plug(&it, 0, 2), -EEXIST);
     fake_dma_fail(&it.fake.map, 0, 0, 0);
     assert_int_equal(plug(&it, 0, 2), 0);
+    close_fixture(&it);
+}
+
+/* The guest asks for more than the IOMMU has room for: BUSY, everything as before,
+ * and it works when something was unplugged. */
+static uint16_t request(struct vmem_device *device, uint16_t type,
+                        uint64_t block, uint16_t nr_blocks)
+{
+    uint8_t bytes[VMEM_DEVICE_REQUEST_SIZE] = { 0 };
+    struct vmem_request_result result = { .struct_size = sizeof(result) };
+    uint8_t response[VMEM_DEVICE_RESPONSE_SIZE];
+
+    vmemi_le16_store(bytes, type);
+    vmemi_le64_store(bytes + 8, block * PAGE);
+    vmemi_le16_store(bytes + 16, nr_blocks);
+    assert_int_equal(vmem_device_handle_request(device, bytes, sizeof(bytes),
+                                                response, sizeof(response),
+                                                &result),
+                     0);
+    return vmemi_le16_load(response);
+}
+
+static void a_guest_is_told_busy_and_recovers(void **state)
+{
+    const struct vmem_device_config config = {
+        .struct_size = sizeof(config),
+        .name = "mem0",
+        .block_size = PAGE,
+        .requested_size = 128 * PAGE,
+    };
+    struct vmem_device *device;
+    struct fixture it;
+
+    (void)state;
+    open_region(&it, 128, PAGE);
+    assert_int_equal(vmem_source_remove(it.source, NULL), 0);
+    it.source = NULL;
+    it.fake.config.max_mappings = 64;
+    assert_int_equal(fake_dma_make(&it.fake, it.world.vm, NULL), 0);
+    assert_int_equal(
+        vmem_device_new(it.world.region, &config, NULL, NULL, &device, NULL),
+        0);
+    assert_int_equal(attach(&it, NULL), 0);
+    assert_int_equal(request(device, VMEM_REQUEST_PLUG, 0, 60),
+                     VMEM_RESPONSE_ACK);
+    assert_int_equal(request(device, VMEM_REQUEST_PLUG, 60, 5),
+                     VMEM_RESPONSE_BUSY);
+    assert_int_equal(fake_dma_stats(&it.fake).nr_mappings, 60);
+    assert_int_equal(request(device, VMEM_REQUEST_PLUG, 60, 4),
+                     VMEM_RESPONSE_ACK);
+    assert_int_equal(request(device, VMEM_REQUEST_PLUG, 64, 1),
+                     VMEM_RESPONSE_BUSY);
+    assert_int_equal(request(device, VMEM_REQUEST_UNPLUG, 0, 1),
+                     VMEM_RESPONSE_ACK);
+    assert_int_equal(request(device, VMEM_REQUEST_PLUG, 64, 1),
+                     VMEM_RESPONSE_ACK);
+    assert_int_equal(fake_dma_stats(&it.fake).nr_budget_refusals, 2);
+    assert_int_equal(vmem_dma_detach(it.attachment, NULL), 0);
+    it.attachment = NULL;
+    assert_int_equal(vmem_device_free(device, NULL), 0);
     close_fixture(&it);
 }
 
@@ -459,6 +536,7 @@ static void walks_show_runs(void **state)
     };
     struct vmem_dma_attachment *memory;
     struct walk walk = { .stop_after = 0 };
+    struct fake_dma other;
     struct fixture it;
 
     (void)state;
@@ -481,6 +559,11 @@ static void walks_show_runs(void **state)
     assert_int_equal(walk.nested, -EDEADLK);
     assert_int_equal(fake_dma_stats(&it.fake).nr_static_mappings, 1);
 
+    fake_dma_init(&other, PAGE);
+    assert_int_equal(fake_dma_make(&other, it.world.vm, NULL), 0);
+    assert_int_equal(
+        vmem_dma_for_each_mapped(other.dma, memory, note_run, &walk), -EINVAL);
+    fake_dma_destroy(&other);
     assert_int_equal(vmem_dma_for_each_mapped(NULL, NULL, note_run, &walk),
                      -EINVAL);
     assert_int_equal(vmem_dma_for_each_mapped(it.fake.dma, NULL, NULL, &walk),
@@ -534,8 +617,10 @@ int main(void)
         cmocka_unit_test(another_veto_unmaps),
         cmocka_unit_test(a_failed_commit_is_undone),
         cmocka_unit_test(a_spent_budget_is_a_veto),
+        cmocka_unit_test(a_limit_may_be_all_reserved),
         cmocka_unit_test(pinned_bytes_have_a_limit),
         cmocka_unit_test(the_backends_limit_is_a_veto),
+        cmocka_unit_test(a_guest_is_told_busy_and_recovers),
         cmocka_unit_test(calls_are_timed_when_asked),
         cmocka_unit_test(the_longest_call_is_known),
         cmocka_unit_test(walks_show_runs),

@@ -7,6 +7,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -82,8 +84,17 @@ static int try_attach(struct fixture *it, struct vmem_dma_verdict *verdict,
 
 static void bad_configs_are_refused(void **state)
 {
+    const struct vmem_vm_config other_vm = { .struct_size = sizeof(other_vm),
+                                             .name = "other vm" };
+    const struct vmem_region_config other_region = {
+        .struct_size = sizeof(other_region),
+        .name = "r",
+        .size = MIB,
+    };
     struct vmem_error err = VMEM_ERROR_INIT;
     struct vmem_dma_attach_config good;
+    struct vmem_region *region;
+    struct vmem_vm *vm;
     struct fixture it;
 
     (void)state;
@@ -104,6 +115,11 @@ static void bad_configs_are_refused(void **state)
     REFUSED(-EINVAL, "name is missing", it.config.name = NULL);
     REFUSED(-EINVAL, "flags 0x100", it.config.flags = 0x100);
     REFUSED(-EINVAL, "region is NULL", it.config.region = NULL);
+    assert_int_equal(vmem_vm_new(&other_vm, &vm, NULL), 0);
+    assert_int_equal(vmem_region_new(vm, &other_region, &region, NULL), 0);
+    REFUSED(-EINVAL, "of another vm", it.config.region = region);
+    assert_int_equal(vmem_region_free(region, NULL), 0);
+    assert_int_equal(vmem_vm_free(vm, NULL), 0);
     REFUSED(-EINVAL, "window is empty", it.config.window.offset = MIB);
     REFUSED(-ERANGE, "window", it.config.window.size = 17 * MIB);
     REFUSED(-EOVERFLOW, "window", it.config.window.offset = MIB;
@@ -237,6 +253,10 @@ static void properties_are_optional(void **state)
         .map = no_map,
         .unmap = no_unmap,
     };
+    const struct vmem_dma_properties properties = {
+        .struct_size = sizeof(properties),
+        .max_mappings = 77,
+    };
     struct vmem_dma_info info = { .struct_size = sizeof(info) };
     struct vmem_dma *dma = NULL;
     struct fixture it;
@@ -270,6 +290,12 @@ static void properties_are_optional(void **state)
     assert_true(info.max_mappings == VMEM_DMA_UNLIMITED);
     assert_true(info.max_pinned_size == VMEM_DMA_UNLIMITED);
     assert_true(info.page_sizes >= PAGE);
+    assert_int_equal(vmem_dma_free(dma, NULL), 0);
+    assert_int_equal(vmem_dma_new_custom(it.world.vm, &config, &properties,
+                                         &ops, NULL, &dma, NULL),
+                     0);
+    assert_int_equal(vmem_dma_get_info(dma, &info), 0);
+    assert_int_equal(info.max_mappings, 77);
     assert_int_equal(vmem_dma_free(dma, NULL), 0);
     close_world(&it);
 }
@@ -625,9 +651,86 @@ static void the_backing_says_where_memory_is(void **state)
     }
 }
 
+/* A private mapping of a file has contents of its own. */
+static void a_private_mapping_is_not_its_file(void **state)
+{
+    const int fd = memfd_create("private", 0);
+    struct vmem_backing_mapping mapping = {
+        .struct_size = sizeof(mapping),
+        .name = "private",
+        .size = MIB,
+        .flags = VMEM_BACKING_HAS_FD,
+        .fd = fd,
+    };
+    struct vmem_region_config config = { .struct_size = sizeof(config),
+                                         .name = "r" };
+    struct vmem_dma_attachment *attachment;
+    struct vmem_region *region;
+    struct fixture it;
+
+    (void)state;
+    assert_true(fd >= 0);
+    assert_int_equal(ftruncate(fd, (off_t)MIB), 0);
+    mapping.hva = mmap(NULL, MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+    assert_true(mapping.hva != MAP_FAILED);
+    open_world(&it, MIB, MIB);
+    make(&it);
+    assert_int_equal(
+        vmem_backing_new_mapped(it.world.vm, &mapping, &config.backing, NULL),
+        0);
+    assert_int_equal(vmem_region_new(it.world.vm, &config, &region, NULL), 0);
+    it.config.region = region;
+    it.config.hva = NULL;
+    assert_int_equal(attach(&it, NULL, &attachment, NULL), 0);
+    assert_ptr_equal(fake_dma_find(&it.fake, 0)->hva, mapping.hva);
+    assert_int_equal(fake_dma_find(&it.fake, 0)->fd, -1);
+    assert_int_equal(vmem_dma_detach(attachment, NULL), 0);
+    assert_int_equal(vmem_region_free(region, NULL), 0);
+    assert_int_equal(vmem_backing_free(config.backing, NULL), 0);
+    close_world(&it);
+    munmap(mapping.hva, MIB);
+    close(fd);
+}
+
+/* Nothing wraps where the numbers end. */
+static void a_region_may_be_as_large_as_the_numbers(void **state)
+{
+    const struct vmem_region_config config = {
+        .struct_size = sizeof(config),
+        .name = "r",
+        .size = UINT64_MAX - 4 * PAGE + 1,
+    };
+    struct vmem_dma_verdict verdict = { .struct_size = sizeof(verdict) };
+    struct vmem_error err = VMEM_ERROR_INIT;
+    struct vmem_region *region;
+    struct fixture it;
+
+    (void)state;
+    open_world(&it, MIB, MIB);
+    make(&it);
+    assert_int_equal(vmem_region_new(it.world.vm, &config, &region, NULL), 0);
+    it.config.region = region;
+    it.config.hva = (void *)(uintptr_t)PAGE;
+    assert_int_equal(try_attach(&it, &verdict, &err), 0);
+    assert_true(verdict.granularity == (uint64_t)1 << 63);
+    assert_int_equal(verdict.nr_worst_case, 2);
+    assert_int_equal(fake_dma_stats(&it.fake).nr_maps, 2);
+    assert_true(fake_dma_stats(&it.fake).peak_pinned_size == config.size);
+    assert_int_equal(vmem_region_free(region, NULL), 0);
+    close_world(&it);
+}
+
 /* One that maps files gets one, and needs no address. */
 static void a_backend_of_files_needs_a_file(void **state)
 {
+    const struct vmem_dma_static_config boot = {
+        .struct_size = sizeof(boot),
+        .name = "boot",
+        .size = PAGE,
+        .fd = 9,
+        .fd_offset = 3 * PAGE,
+        .flags = VMEM_DMA_HAS_FD,
+    };
     struct vmem_dma_attachment *attachment;
     struct vmem_error err = VMEM_ERROR_INIT;
     struct fixture it;
@@ -643,6 +746,11 @@ static void a_backend_of_files_needs_a_file(void **state)
     it.config.fd = 5;
     assert_int_equal(attach(&it, NULL, &attachment, &err), 0);
     assert_null(fake_dma_find(&it.fake, 0)->hva);
+    assert_int_equal(vmem_dma_detach(attachment, NULL), 0);
+    assert_int_equal(
+        vmem_dma_attach_static(it.fake.dma, &boot, NULL, &attachment, NULL), 0);
+    assert_int_equal(fake_dma_find(&it.fake, 0)->fd, 9);
+    assert_int_equal(fake_dma_find(&it.fake, 0)->fd_offset, 3 * PAGE);
     assert_int_equal(vmem_dma_detach(attachment, NULL), 0);
     close_world(&it);
 }
@@ -796,6 +904,8 @@ int main(void)
         cmocka_unit_test(requests_of_others_are_taken),
         cmocka_unit_test(static_memory_is_mapped_and_counted),
         cmocka_unit_test(the_backing_says_where_memory_is),
+        cmocka_unit_test(a_private_mapping_is_not_its_file),
+        cmocka_unit_test(a_region_may_be_as_large_as_the_numbers),
         cmocka_unit_test(a_backend_of_files_needs_a_file),
         cmocka_unit_test(a_claim_is_held_while_something_is_attached),
         cmocka_unit_test(devices_and_mappers_come_in_any_order),

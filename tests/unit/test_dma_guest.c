@@ -462,6 +462,52 @@ static void a_commit_that_fails_leaves_guests_stuck(void **state)
     close_fixture(&it);
 }
 
+static void half_a_guest_mapping_is_stuck(void **state)
+{
+    struct fixture it;
+
+    (void)state;
+    open_fixture(&it);
+    assert_int_equal(map(&it, 10, 2, 2), 0);
+    it.fake.fails_halfway = true;
+    fake_dma_fail(&it.fake.unmap, 0, 2, 0);
+    assert_int_equal(unmap(&it, 10, 2), -EBUSY);
+    assert_int_equal(vmem_dma_retry_unmaps(it.fake.dma, NULL), -EBUSY);
+    expect_mapped(&it, "[10,12)");
+    assert_int_equal(vmem_dma_retry_unmaps(it.fake.dma, NULL), 0);
+    expect_mapped(&it, "");
+    close_fixture(&it);
+}
+
+/* A backend of files gets a file for guests too, and no address. */
+static void guests_map_files(void **state)
+{
+    const struct vmem_dma_mapping *mapping;
+    struct vmem_dma_attach_config config;
+    struct fixture it;
+
+    (void)state;
+    open_region(&it);
+    it.fake.flags = VMEM_DMA_NEEDS_FD;
+    assert_int_equal(fake_dma_make(&it.fake, it.world.vm, NULL), 0);
+    config = (struct vmem_dma_attach_config){
+        .struct_size = sizeof(config),
+        .name = "ram",
+        .region = it.world.region,
+        .flags = VMEM_DMA_VIOMMU | VMEM_DMA_HAS_FD,
+        .fd = 7,
+        .fd_offset = 100 * PAGE,
+    };
+    assert_int_equal(
+        vmem_dma_attach(it.fake.dma, &config, NULL, &it.target, NULL), 0);
+    assert_int_equal(map(&it, 10, 2, 2), 0);
+    mapping = fake_dma_find(&it.fake, 10 * PAGE);
+    assert_null(mapping->hva);
+    assert_int_equal(mapping->fd, 7);
+    assert_int_equal(mapping->fd_offset, 102 * PAGE);
+    close_fixture(&it);
+}
+
 static void a_guest_that_says_nothing_was_there_is_stuck_once(void **state)
 {
     struct fixture it;
@@ -555,6 +601,81 @@ static void a_late_mapper_gets_what_the_first_has(void **state)
     close_fixture(&it);
 }
 
+/* Among other attachments the one that has the region and the window. */
+static void a_replay_finds_its_target(void **state)
+{
+    const struct vmem_region_config other_config = {
+        .struct_size = sizeof(other_config),
+        .name = "other",
+        .size = 16 * PAGE,
+    };
+    const struct vmem_vm_config vm_config = { .struct_size = sizeof(vm_config),
+                                              .name = "other vm" };
+    struct vmem_dma_attach_config config;
+    struct vmem_dma_attachment *attachments[6] = { NULL };
+    struct vmem_region *other;
+    struct fake_dma foreign;
+    struct fake_dma late;
+    struct vmem_vm *vm;
+    struct fixture it;
+
+    (void)state;
+    open_fixture(&it);
+    assert_int_equal(map(&it, 10, 2, 2), 0);
+    assert_int_equal(vmem_region_new(it.world.vm, &other_config, &other, NULL),
+                     0);
+    fake_dma_init(&late, PAGE);
+    assert_int_equal(fake_dma_make(&late, it.world.vm, NULL), 0);
+    config = (struct vmem_dma_attach_config){
+        .struct_size = sizeof(config),
+        .name = "direct",
+        .region = other,
+        .iova = 1000 * PAGE,
+        .hva = MEMORY,
+    };
+    assert_int_equal(
+        vmem_dma_attach(late.dma, &config, NULL, &attachments[0], NULL), 0);
+    config.iova = 0;
+    config.flags = VMEM_DMA_VIOMMU;
+    assert_int_equal(
+        vmem_dma_attach(late.dma, &config, NULL, &attachments[1], NULL), 0);
+    assert_int_equal(
+        attach(&it, &late, 0, units(&it.world, 3, 5), &attachments[2]), 0);
+    /* One that is being detached. */
+    assert_int_equal(
+        attach(&it, &late, 0, units(&it.world, 0, 8), &attachments[3]), 0);
+    assert_int_equal(vmem_dma_viommu_map(attachments[3], 500 * PAGE,
+                                         &(struct vmem_range){ 0, PAGE }, RW,
+                                         NULL),
+                     0);
+    fake_dma_fail(&late.unmap, 0, 1, -EIO);
+    assert_int_equal(vmem_dma_detach(attachments[3], NULL), -EIO);
+    assert_int_equal(vmem_dma_retry_unmaps(late.dma, NULL), 0);
+    assert_int_equal(vmem_dma_viommu_replay(late.dma, it.fake.dma, NULL),
+                     -ENOENT);
+    assert_int_equal(
+        attach(&it, &late, 0, units(&it.world, 2, 2), &attachments[4]), 0);
+    config.name = "more";
+    assert_int_equal(
+        vmem_dma_attach(late.dma, &config, NULL, &attachments[5], NULL), 0);
+    assert_int_equal(vmem_dma_viommu_replay(late.dma, it.fake.dma, NULL), 0);
+    assert_string_equal(fake_dma_mapped(&late), "[10,12)[1000,1016)");
+
+    assert_int_equal(vmem_vm_new(&vm_config, &vm, NULL), 0);
+    fake_dma_init(&foreign, PAGE);
+    assert_int_equal(fake_dma_make(&foreign, vm, NULL), 0);
+    assert_int_equal(vmem_dma_viommu_replay(foreign.dma, late.dma, NULL),
+                     -EINVAL);
+    fake_dma_destroy(&foreign);
+    assert_int_equal(vmem_vm_free(vm, NULL), 0);
+    for (int i = 0; i < 6; i++) {
+        assert_int_equal(vmem_dma_detach(attachments[i], NULL), 0);
+    }
+    fake_dma_destroy(&late);
+    assert_int_equal(vmem_region_free(other, NULL), 0);
+    close_fixture(&it);
+}
+
 /* What is stuck in the first is not the guest's any more. */
 static void what_is_stuck_is_not_replayed(void **state)
 {
@@ -582,7 +703,7 @@ static void what_is_stuck_is_not_replayed(void **state)
 static int count_runs(const struct vmem_dma_run *run, void *opaque)
 {
     *(uint64_t *)opaque += run->nr_mappings;
-    return run->iova == 77 * PAGE ? 5 : 0;
+    return run->iova == 20 * PAGE ? 5 : 0;
 }
 
 static void walks_show_guest_mappings(void **state)
@@ -600,7 +721,12 @@ static void walks_show_guest_mappings(void **state)
     assert_int_equal(map(&it, 77, 3, 1), 0);
     assert_int_equal(
         vmem_dma_for_each_mapped(it.fake.dma, it.target, count_runs, &nr), 5);
-    assert_int_equal(nr, 3);
+    assert_int_equal(nr, 2);
+    assert_int_equal(unmap(&it, 20, 1), 0);
+    nr = 0;
+    assert_int_equal(
+        vmem_dma_for_each_mapped(it.fake.dma, it.target, count_runs, &nr), 0);
+    assert_int_equal(nr, 2);
     nr = 0;
     assert_int_equal(
         vmem_dma_for_each_mapped(it.fake.dma, other, count_runs, &nr), 0);
@@ -623,9 +749,12 @@ int main(void)
         cmocka_unit_test(a_failed_map_changes_nothing),
         cmocka_unit_test(what_is_stuck_keeps_its_memory_from_being_plugged),
         cmocka_unit_test(a_commit_that_fails_leaves_guests_stuck),
+        cmocka_unit_test(half_a_guest_mapping_is_stuck),
+        cmocka_unit_test(guests_map_files),
         cmocka_unit_test(a_guest_that_says_nothing_was_there_is_stuck_once),
         cmocka_unit_test(many_mappings_cost_little),
         cmocka_unit_test(a_late_mapper_gets_what_the_first_has),
+        cmocka_unit_test(a_replay_finds_its_target),
         cmocka_unit_test(what_is_stuck_is_not_replayed),
         cmocka_unit_test(walks_show_guest_mappings),
     };

@@ -201,6 +201,24 @@ static void too_few_bytes_are_stuck_until_asked_again(void **state)
     close_fixture(&it);
 }
 
+/* A mapping goes as a whole; what is said to be half gone is not. */
+static void half_a_chunk_is_stuck(void **state)
+{
+    struct fixture it;
+
+    (void)state;
+    open_fixture(&it, true, false);
+    it.fake.fails_halfway = true;
+    fake_dma_fail(&it.fake.unmap, 0, 2, 0);
+    assert_int_equal(unplug(&it, 3, 1), 0);
+    expect_stuck(&it, 1, 8);
+    assert_int_equal(vmem_dma_retry_unmaps(it.fake.dma, NULL), -EBUSY);
+    expect_stuck(&it, 1, 8);
+    assert_int_equal(vmem_dma_retry_unmaps(it.fake.dma, NULL), 0);
+    expect_stuck(&it, 0, 7);
+    close_fixture(&it);
+}
+
 static void a_positive_answer_is_a_failure(void **state)
 {
     struct fixture it;
@@ -395,6 +413,7 @@ int main(void)
         cmocka_unit_test(a_run_that_failed_halfway_is_asked_for_one_by_one),
         cmocka_unit_test(a_run_that_was_done_in_part_adds_up),
         cmocka_unit_test(too_few_bytes_are_stuck_until_asked_again),
+        cmocka_unit_test(half_a_chunk_is_stuck),
         cmocka_unit_test(a_positive_answer_is_a_failure),
         cmocka_unit_test(a_commit_that_fails_after_unmaps_leaves_them_stuck),
         cmocka_unit_test(detaching_keeps_what_is_stuck),

@@ -143,8 +143,33 @@ static void an_unsound_tree_is_noticed(void **state)
     items[1].node.height = 7;
     assert_false(vmemi_tree_is_sound(&tree));
     items[1].node.height = 2;
+    assert_true(vmemi_tree_is_sound(&tree));
+    items[2].node.parent = NULL;
+    assert_false(vmemi_tree_is_sound(&tree));
+    items[2].node.parent = &items[1].node;
     items[1].node.parent = &items[0].node;
     assert_false(vmemi_tree_is_sound(&tree));
+}
+
+/* A list is no tree, whichever way it leans. */
+static void a_list_is_noticed(void **state)
+{
+    (void)state;
+    for (int side = 0; side < 2; side++) {
+        struct vmemi_tree tree = { .compare = compare };
+        struct item items[3] = { 0 };
+
+        for (uint64_t i = 0; i < 3; i++) {
+            items[i].key = side == 0 ? 2 - i : i;
+            items[i].node.height = 3 - i;
+            if (i > 0) {
+                items[i].node.parent = &items[i - 1].node;
+                items[i - 1].node.child[side] = &items[i].node;
+            }
+        }
+        tree.root = &items[0].node;
+        assert_false(vmemi_tree_is_sound(&tree));
+    }
 }
 
 int main(void)
@@ -154,6 +179,7 @@ int main(void)
         cmocka_unit_test(equal_keys_keep_their_order),
         cmocka_unit_test(random_changes_keep_it_sound),
         cmocka_unit_test(an_unsound_tree_is_noticed),
+        cmocka_unit_test(a_list_is_noticed),
     };
 
     return cmocka_run_group_tests_name("dma tree", tests, NULL, NULL);

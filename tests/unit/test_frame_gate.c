@@ -74,6 +74,29 @@ static void a_notification_is_no_lock(void **state)
                          VMEMI_FRAME_POLICY | VMEMI_FRAME_DMA);
 }
 
+/* The innermost of the machine that has one. */
+static void the_log_of_an_operation_is_found(void **state)
+{
+    struct vmemi_log_queue *log = (struct vmemi_log_queue *)&object_b;
+    struct vmemi_frame outer;
+    struct vmemi_frame middle;
+    struct vmemi_frame inner;
+
+    (void)state;
+    assert_null(vmemi_frame_log(&vm_a));
+    vmemi_frame_enter(&outer, &vm_a, &object_a, VMEMI_FRAME_CHANGE);
+    assert_null(vmemi_frame_log(&vm_a));
+    outer.log = log;
+    vmemi_frame_enter(&middle, &vm_b, &object_a, VMEMI_FRAME_CHANGE);
+    vmemi_frame_enter(&inner, &vm_a, &object_a, VMEMI_FRAME_DMA);
+    assert_ptr_equal(vmemi_frame_log(&vm_a), log);
+    assert_null(vmemi_frame_log(&vm_b));
+    vmemi_frame_leave(&inner);
+    vmemi_frame_leave(&middle);
+    vmemi_frame_leave(&outer);
+    assert_null(vmemi_frame_log(&vm_a));
+}
+
 static void *look_for_frames(void *opaque)
 {
     *(bool *)opaque = vmemi_frame_is_inside(NULL, UINT32_MAX);
@@ -236,6 +259,7 @@ int main(void)
         cmocka_unit_test(frames_know_their_vm_kind_and_object),
         cmocka_unit_test(nested_frames_of_one_object_are_counted),
         cmocka_unit_test(a_notification_is_no_lock),
+        cmocka_unit_test(the_log_of_an_operation_is_found),
         cmocka_unit_test(frames_are_those_of_the_own_thread),
         GATE_TEST(closing_an_empty_gate_releases_at_once),
         GATE_TEST(a_gate_can_be_entered_many_times),
