@@ -25,6 +25,9 @@ IOMMU_MODULES = ["vfio-pci", "vfio_iommu_type1"]
 IOMMUFD_MODULES = ["iommufd"]
 KVM_MODULES = ["kvm-amd"]
 
+# How long nothing but notes may go by unseen.
+NOTES_S = 10
+
 RESULT = re.compile(r"(PASS|FAIL|SKIP) ([\w.-]+): (.*)")
 
 
@@ -35,12 +38,16 @@ def pair(text, separator, default):
 
 def tell_progress(name):
     """Prints each line, and shows it to whoever looks at the file that
-    VMEM_PROGRESS names, while it happens."""
+    VMEM_PROGRESS names, while it happens: of notes one in ten seconds."""
     path = os.environ.get("VMEM_PROGRESS")
+    shown = 0
 
     def tell(seconds, line):
+        nonlocal shown
         print(f"{seconds:7.1f}  {line}", flush=True)
-        if path:
+        is_note = line.startswith("  ") and seconds < shown + NOTES_S
+        if path and not is_note:
+            shown = seconds
             with open(path, "a", encoding="utf-8") as file:
                 file.write(f"    {name:<10} {seconds:6.1f} s  {line}\n")
 
