@@ -20,7 +20,10 @@ CLEAN = {
     "include/vmem/types.h": C + "#include <stdint.h>\n",
     "include/vmem/vm.h": C + "#include <vmem/types.h>\n"
         "/** Do it.\n * @threads{any}\n * @since 0.1\n */\n"
-        "VMEM_API int vmem_vm_do(void);\n",
+        "VMEM_API int vmem_vm_do(void);\n"
+        "/** Told.\n */\ntypedef void (*vmem_told_fn)(void);\n"
+        "/** Ops. */\nstruct vmem_vm_ops {\n"
+        "    int (*map)(int x); /**< Map. */\n};\n",
     "include/vmem/vmem.h": C + "#include <vmem/types.h>\n#include <vmem/vm.h>\n",
     "libvmem/meson.build": "files('base/name.c', 'core/vm.c', 'virtio/wire.c')\n",
     "libvmem/base/name.h": C,
@@ -46,6 +49,10 @@ CLEAN = {
     "docs/guide/y.md": "# A page, with *id* {#page_y}\n\n"
         "<!-- begin of what a script writes -->\n`vmem_vm_free`\n"
         "<!-- end of it -->\n[back](x.md#a-guide), [label](#page_y)\n",
+    "docs/guide/porting.md": "# Porting {#porting}\n\n@subpage porting_a\n",
+    "docs/guide/porting-a.md": "# A {#porting_a}\n\n"
+        "| vmem_vm_do(), vmem_vm_ops::map | `main()` calls |\n"
+        "| vmem_told_fn | not needed: nobody tells |\n",
     "docs/architecture.md": "".join(
         f"| I{i} | holds | `test_x: it_holds` |\n" for i in range(1, 15)),
     "tests/meson.build": "names = ['test_x', 'layers.py']\n",
@@ -205,6 +212,31 @@ CASES = [
      C + "int x = vmem_vm_do();\n" + "\n" * 120, "119 is the most"),
     ("guides", "an example without output", "examples/more.c", C,
      "what it prints is not in more.out"),
+    ("guides", "a function in a porting table only", "examples/host.c",
+     C + "int x;\n", "vmem_vm_do(): in no example"),
+    ("porting", "a function without a row", "libvmem/libvmem.map",
+     C + "VMEM_0.1 {\n    vmem_vm_do;\n    vmem_vm_free;\n};\n",
+     "porting-a.md: no row for vmem_vm_free()"),
+    ("porting", "a callback without a row", "include/vmem/vm.h",
+     C + "struct vmem_vm_ops {\n    int (*map)(int x);\n"
+     "    void (*unmap)(int x);\n};\ntypedef void (*vmem_told_fn)(void);\n",
+     "no row for vmem_vm_ops::unmap"),
+    ("porting", "a type of a callback without a row", "include/vmem/types.h",
+     C + "typedef int (*vmem_run_fn)(int x);\n", "no row for vmem_run_fn"),
+    ("porting", "a page without a table", "docs/guide/porting-b.md",
+     "# B {#porting_b}\n\nvmem_vm_do() is called.\n",
+     "porting-b.md: no row for vmem_vm_do()"),
+    ("porting", "a row of what is gone", "libvmem/libvmem.map",
+     C + "VMEM_0.1 {\n};\n", "vmem_vm_do() has a row and is in no header"),
+    ("porting", "a row without a word", "docs/guide/porting-a.md",
+     "# A {#porting_a}\n\n| vmem_vm_do(), vmem_vm_ops::map | - |\n"
+     "| vmem_told_fn | not needed: nobody tells |\n",
+     "neither a place nor a reason"),
+    ("porting", "two rows", "docs/guide/porting-a.md",
+     "# A {#porting_a}\n\n| vmem_vm_do(), vmem_vm_ops::map | in `main()` |\n"
+     "| vmem_told_fn, vmem_vm_do() | in `main()` |\n", "has two rows"),
+    ("porting", "a page that nobody finds", "docs/guide/porting.md",
+     "# Porting {#porting}\n", "no subpage docs/guide/porting-a.md"),
     ("links", "a page that is gone", "docs/guide/x.md", "[gone](z.md)\n",
      "link to z.md, which is not there"),
     ("links", "a heading that is gone", "docs/guide/x.md",
