@@ -104,6 +104,39 @@ class Files(unittest.TestCase):
                              {"a": b"\n@f", "empty": b"", "b c": b"xy"})
 
 
+class SecondTry(unittest.TestCase):
+    def deserves(self, lines, console):
+        with tempfile.TemporaryDirectory() as folder:
+            with open(os.path.join(folder, "console.log"), "wb") as file:
+                file.write(console)
+            run = machine.Run(folder, None)
+            run.lines = lines
+            return run.deserves_another()
+
+    def test_only_the_emulation_s_failures_deserve_one(self):
+        started = ["@init boot 1.0", "PASS a: x"]
+        self.assertTrue(self.deserves([], b"Kernel panic"))
+        self.assertTrue(self.deserves(started, b"x\nPANIC: double fault\n"))
+        self.assertFalse(self.deserves(started, b"Kernel panic"))
+
+
+class Packages(unittest.TestCase):
+    def test_one_that_cannot_be_had_is_a_skip_with_its_name(self):
+        with tempfile.TemporaryDirectory() as folder:
+            apt = os.path.join(folder, "apt-get")
+            with open(apt, "w", encoding="utf-8") as file:
+                file.write("#!/bin/sh\necho 'E: no network' >&2\nexit 100\n")
+            os.chmod(apt, 0o755)
+            path = os.environ["PATH"]
+            os.environ["PATH"] = folder + ":" + path
+            try:
+                with self.assertRaisesRegex(kernel.Unavailable,
+                                            "^linux=1 cannot.*no network"):
+                    kernel.Apt(folder).unpack("linux", "1", folder)
+            finally:
+                os.environ["PATH"] = path
+
+
 class Kernels(unittest.TestCase):
     def unpack(self, payload):
         with tempfile.TemporaryDirectory() as folder:
