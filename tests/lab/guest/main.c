@@ -63,6 +63,8 @@ int main(int argc, char **argv)
                             "size=512M,block=2M",
                             "--pass",
                             "0000:00:04.0",
+                            "--cpus",
+                            "2",
                             "--monitor",
                             MONITOR,
                             "--trace",
