@@ -281,6 +281,12 @@ struct cpu {
     bool started;
 };
 
+/* In cpu.c: what the guest finds in it. */
+int cpu_set_features(const struct cpu *cpu);
+/* For the 64-bit boot protocol. */
+int cpu_set_registers(const struct cpu *cpu, uint64_t entry_gpa);
+
+/* In kvm.c again. */
 /* What the guest, or a CPU, asks of the main thread. */
 enum demand { DEMAND_NONE, DEMAND_RESET, DEMAND_OFF, DEMAND_FAILED };
 
@@ -305,7 +311,10 @@ void monitor_event(struct vm *vm, const char *event, ...)
 /* One command; what it prints goes to the report. 0, or -1 after
  * report_error(). */
 int monitor_command(struct vm *vm, char *line, struct report *report);
-/* minivmm --ctl; the exit status. */
+/* Where a monitor listens; 0, or -1 after saying that it cannot be there. */
+struct sockaddr_un;
+int monitor_address(const char *path, struct sockaddr_un *address);
+/* client.c: minivmm --ctl; the exit status. */
 int monitor_client(const char *path, bool json, int argc, char **argv);
 
 void info_memory_devices(struct vm *vm, struct report *report);

@@ -3,7 +3,6 @@
  * each event from then on. An answer is what was asked for and then a line "ok", or a
  * line "error: ..."; behind "--json" it is one line of JSON. */
 #include <errno.h>
-#include <poll.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -318,7 +317,7 @@ void monitor_accept(struct vm *vm)
     }
 }
 
-static int fill_address(struct sockaddr_un *address, const char *path)
+int monitor_address(const char *path, struct sockaddr_un *address)
 {
     *address = (struct sockaddr_un){ .sun_family = AF_UNIX };
     if (strlen(path) >= sizeof(address->sun_path)) {
@@ -338,7 +337,7 @@ int monitor_open(struct vm *vm)
     if (path == NULL) {
         return 0;
     }
-    if (fill_address(&address, path) != 0) {
+    if (monitor_address(path, &address) != 0) {
         return -1;
     }
     vm->monitor_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -362,62 +361,4 @@ void monitor_close(struct vm *vm)
         close(vm->monitor_fd);
         unlink(vm->options->monitor);
     }
-}
-
-/* Prints all up to the end of the answer; events have none. */
-static int print_answer(FILE *in, bool events)
-{
-    char *line = NULL;
-    size_t room = 0;
-    int status = -1;
-
-    while ((status < 0 || events) && getline(&line, &room, in) > 0) {
-        if (line[0] == '{') {
-            status = strncmp(line, "{\"error\": ", 10) == 0 ? 1 : 0;
-        } else if (strcmp(line, "ok\n") == 0) {
-            status = 0;
-            continue;
-        } else if (strncmp(line, "error: ", 7) == 0) {
-            status = 1;
-        }
-        fputs(line, status == 1 ? stderr : stdout);
-        fflush(stdout);
-    }
-    free(line);
-    return status >= 0 ? status : (complain("the monitor gave no answer"), 1);
-}
-
-int monitor_client(const char *path, bool json, int argc, char **argv)
-{
-    const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct sockaddr_un address;
-
-    if (argc == 0) {
-        complain("--ctl needs a command: %s", help);
-        return 1;
-    }
-    if (fill_address(&address, path) != 0) {
-        return 1;
-    }
-    if (fd < 0 ||
-        connect(fd, (struct sockaddr *)&address, sizeof(address)) != 0) {
-        complain("no monitor at %s: %s", path, strerror(errno));
-        return 1;
-    }
-    FILE *stream = fdopen(fd, "r+");
-    if (stream == NULL) {
-        complain("%s", strerror(errno));
-        return 1;
-    }
-    if (json) {
-        fputs("--json", stream);
-    }
-    for (int i = 0; i < argc; i++) {
-        fprintf(stream, i > 0 || json ? " %s" : "%s", argv[i]);
-    }
-    fputc('\n', stream);
-    fflush(stream);
-    const int status = print_answer(stream, strcmp(argv[0], "events") == 0);
-    fclose(stream);
-    return status;
 }
