@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <minivmm.h>
@@ -227,6 +228,77 @@ static void test_quit_and_reset_reach_the_main_thread(void **state)
     assert_int_equal(vm.demand, DEMAND_RESET);
     free(command("quit", false, &ret));
     assert_int_equal(vm.demand, DEMAND_RESET); /* the first one counts */
+}
+
+/* What minivmm --ctl prints for those words; *status is its exit status. */
+static char *ctl(const char *path, bool json, const char *words, int *status)
+{
+    int ends[2];
+    char *text = g_malloc0(4096);
+    size_t used = 0;
+    ssize_t got;
+
+    assert_int_equal(pipe(ends), 0);
+    const pid_t pid = fork();
+    if (pid == 0) {
+        char **argv = g_strsplit(words, " ", -1);
+
+        dup2(ends[1], STDOUT_FILENO);
+        dup2(ends[1], STDERR_FILENO);
+        const int ret =
+            monitor_client(path, json, (int)g_strv_length(argv), argv);
+        fflush(stdout);
+        _exit(ret);
+    }
+    close(ends[1]);
+    monitor_accept(&vm);
+    monitor_input(&vm, 0);
+    while ((got = read(ends[0], text + used, 4095 - used)) > 0) {
+        used += (size_t)got;
+    }
+    close(ends[0]);
+    waitpid(pid, status, 0);
+    *status = WEXITSTATUS(*status);
+    monitor_input(&vm, 0); /* it hangs up */
+    assert_int_equal(vm.clients[0].fd, -1);
+    return text;
+}
+
+static void test_the_client_prints_answers_of_the_monitor(void **state)
+{
+    static const struct {
+        const char *words;
+        bool json;
+        int status;
+        const char *text;
+    } cases[] = {
+        { "info pass", false, 0, "device: none\n" },
+        { "info pass", true, 0, "{\"device\": \"none\"}\n" },
+        { "freeze", true, 0, "{}\n" },
+        { "thaw", false, 0, "" },
+        { "map vmem9", false, 1, "error: there is no device \"vmem9\"\n" },
+        { "map vmem9", true, 1,
+          "{\"error\": \"there is no device \\u0022vmem9\\u0022\"}\n" },
+    };
+    char *folder = g_dir_make_tmp("minivmm-XXXXXX", NULL);
+    char *path = g_build_filename(folder, "monitor", NULL);
+
+    (void)state;
+    options.monitor = path;
+    assert_int_equal(monitor_open(&vm), 0);
+    for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        int status;
+        char *text = ctl(path, cases[i].json, cases[i].words, &status);
+
+        assert_string_equal(text, cases[i].text);
+        assert_int_equal(status, cases[i].status);
+        g_free(text);
+    }
+    monitor_close(&vm);
+    assert_int_equal(g_rmdir(folder), 0);
+    options.monitor = NULL;
+    g_free(path);
+    g_free(folder);
 }
 
 /* --- ACPI ------------------------------------------------------------------ */
@@ -707,6 +779,7 @@ int main(void)
         TEST(test_every_command_answers_in_text_and_json),
         TEST(test_wrong_commands_are_refused_with_a_reason),
         TEST(test_quit_and_reset_reach_the_main_thread),
+        TEST(test_the_client_prints_answers_of_the_monitor),
         TEST(test_acpi_tables_add_up),
         TEST(test_srat_names_the_node_of_each_device),
         TEST(test_iasl_understands_the_dsdt),
