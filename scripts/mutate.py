@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 
 BAR = 0.95
 SUITES = {"unit", "conformance", "property"}
-# Nothing of core/ or virtio/ is in these, and they are slow or touch the host.
+# Nothing of core/, virtio/ or dma/ is in these, and they are slow or touch the host.
 LEFT_OUT = {"test_kernel_pins", "test_backing_real", "test_backing",
             "test_backing_faults", "test_smaps", "test_trace",
             "test_vectors_read"}

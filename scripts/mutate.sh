@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# Applies one-line faults to core/ and virtio/ one by one and counts how many
+# Applies one-line faults to core/, virtio/ and dma/ one by one and counts how many
 # the suites notice. usage: scripts/mutate.sh [--list] [NUMBER...]
 set -euo pipefail
 cd "$(dirname "$0")/.."
