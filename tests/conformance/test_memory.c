@@ -246,6 +246,27 @@ static void who_maps_has_nothing_of_unplugged_blocks(void **u)
     rig_free(rig);
 }
 
+/* What the porting guides count on: a host may load the content of a block
+ * before the block is plugged, if none is retained. */
+static void a_plug_leaves_what_is_in_the_memory(void **u)
+{
+    struct rig *rig = rig_with_real_memory(0);
+
+    (void)u;
+    assert_int_equal(rig_plug(rig, 5, 1), ACK);
+    rig->memory.discard.error = -EIO;
+    assert_int_equal(rig_unplug(rig, 5, 1), ACK);
+    rig->memory.discard.error = 0;
+    write_block(rig, 3, 3);
+    write_block(rig, 5, 5); /* retained */
+    assert_int_equal(rig_plug(rig, 3, 1), ACK);
+    assert_int_equal(rig_plug(rig, 5, 1), ACK);
+    assert_int_equal(nr_wrong(rig, 3, 3), 0);
+    assert_int_equal(nr_wrong(rig, 5, 0), 0);
+    rig_check(rig);
+    rig_free(rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -258,6 +279,7 @@ int main(void)
         cmocka_unit_test(a_guest_that_writes_unplugged_blocks_harms_no_state),
         cmocka_unit_test(unplugged_blocks_stay_readable_without_inaccessible),
         cmocka_unit_test(who_maps_has_nothing_of_unplugged_blocks),
+        cmocka_unit_test(a_plug_leaves_what_is_in_the_memory),
     };
 
     return cmocka_run_group_tests_name("memory", tests, NULL, NULL);
