@@ -79,6 +79,9 @@ fi
 if [ "$profile" = all ]; then
     wanted+=(
         "afl-fuzz|afl++|is the second fuzzer"
+        "dpkg-buildpackage|dpkg-dev|builds the packages"
+        "dh|debhelper|knows how"
+        "lintian|lintian|judges them"
         "llvm-cov|llvm|shows what the fuzz corpora reach"
         "gcovr|gcovr|shows what the suites reach"
         "valgrind|valgrind|counts instructions, and looks for leaks"

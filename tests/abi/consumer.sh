@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
 # Programs outside the tree, in C and in C++, each way to use libvmem: installed
-# and shared, installed and static, as a Meson subproject.
-# Usage: consumer.sh ROOT VERSION
+# and shared, installed and static, as a Meson subproject. With SYSROOT, use what
+# packages have put there instead of installing ROOT.
+# Usage: consumer.sh ROOT VERSION [SYSROOT]
 set -euo pipefail
 
 root=$1
 version=$2
+sysroot=${3:-}
 host=$root/tests/abi/consumer
 read -r -a cc <<<"${CC:-cc}"
 read -r -a cxx <<<"${CXX:-c++}"
@@ -35,13 +37,21 @@ fail() {
     exit 1
 }
 
-step "install"
-quietly meson setup "$scratch/build" "$root" --prefix="$prefix" --libdir=lib \
-    --buildtype=debugoptimized -Dtests=disabled -Dtools=disabled \
-    -Ddocs=disabled
-quietly meson install -C "$scratch/build"
+libdir=$prefix/lib
+if [ -n "$sysroot" ]; then
+    libdir=$(dirname "$(find "$sysroot/usr/lib" -name libvmem.so)")
+    # What is below /usr there is not what the compiler looks through by itself.
+    export PKG_CONFIG_SYSROOT_DIR=$sysroot PKG_CONFIG_ALLOW_SYSTEM_CFLAGS=1 \
+        PKG_CONFIG_ALLOW_SYSTEM_LIBS=1
+else
+    step "install"
+    quietly meson setup "$scratch/build" "$root" --prefix="$prefix" \
+        --libdir=lib --buildtype=debugoptimized -Dtests=disabled \
+        -Dtools=disabled -Ddocs=disabled
+    quietly meson install -C "$scratch/build"
+fi
 
-export PKG_CONFIG_PATH=$prefix/lib/pkgconfig
+export PKG_CONFIG_PATH=$libdir/pkgconfig
 [ "$(pkg-config --modversion vmem)" = "$version" ] ||
     fail "vmem.pc says version $(pkg-config --modversion vmem)"
 case $(pkg-config --libs vmem) in
@@ -51,7 +61,7 @@ case $(pkg-config --static --libs vmem) in
 *glib*) ;;
 *) fail "static users do not get GLib: $(pkg-config --static --libs vmem)" ;;
 esac
-[ -e "$prefix/lib/libvmem.so.${version%.*}" ] ||
+[ -e "$libdir/libvmem.so.${version%.*}" ] ||
     fail "no libvmem.so.${version%.*} is installed"
 
 # try NAME COMPILER... : the program is built and runs.
@@ -67,10 +77,10 @@ for linkage in shared static; do
     flags=()
     if [ "$linkage" = static ]; then
         # With no shared library to be found the linker takes the other one.
-        rm "$prefix"/lib/libvmem.so*
+        rm "$libdir"/libvmem.so*
         flags=(--static)
     else
-        export LD_LIBRARY_PATH=$prefix/lib
+        export LD_LIBRARY_PATH=$libdir
     fi
     read -r -a used <<<"$(pkg-config "${flags[@]}" --cflags --libs vmem)"
     step "installed, $linkage"
@@ -88,6 +98,10 @@ for linkage in shared static; do
     done
 done
 unset LD_LIBRARY_PATH PKG_CONFIG_PATH
+if [ -n "$sysroot" ]; then
+    echo "4 programs built and ran"
+    exit 0
+fi
 
 step "subproject"
 mkdir -p "$scratch/outside/subprojects"

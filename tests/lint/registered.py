@@ -55,7 +55,8 @@ def main():
                 problems.append(f"{path}: {build} does not name it")
     names = names_of(root, "tests/meson.build")
     for path in common.walk(root, "tests/lint", "tests/abi", "tests/tools",
-                            "tests/rust", suffixes=(".py", ".sh")):
+                            "tests/rust", "tests/package",
+                            suffixes=(".py", ".sh")):
         nr_files += 1
         if path in HELPERS:
             continue
