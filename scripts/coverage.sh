@@ -65,7 +65,8 @@ if ! meson test -C "$dir" --no-rebuild --quiet --timeout-multiplier 4 \
 fi
 
 # Each object once, whichever program it is in; a branch is one that gcov -b
-# shows.
+# shows. The filter is relative to the working directory.
+cd "$root"
 gcovr --root "$root" --object-directory "$dir" --filter 'libvmem/' \
     --json "$dir/coverage.json" "$dir" >"$dir.log" 2>&1 || {
     tail -n 40 "$dir.log"

@@ -13,8 +13,8 @@ for s390x are fetched with apt-get and unpacked in FOLDER, which is used again
 by the next run (without FOLDER: nothing is kept). No architecture is added to
 the system, and no root is needed.
 
-Tests of real memory do not run: the emulator ignores most kinds of madvise, so
-they would test it and not the library.
+Tests of real memory do not run: the emulator ignores most kinds of madvise and
+knows no VFIO, so they would test it and not the library.
 
 Exits with 77 and the reason when something cannot be had.
 END
@@ -155,9 +155,12 @@ END
 quietly "$triplet-gcc" -o "$scratch/probe" "$scratch/probe.c"
 quietly qemu-s390x -L "$libc" "$scratch/probe"
 
-# What these look at is the kernel's handling of memory: see usage().
-real_memory=(test_backing test_backing_faults test_backing_real
-    test_kernel_pins)
+# What these look at is the kernel's handling of memory: see usage(). The models of
+# IOMMUs find out with madvise what could be pinned, and one test of type1 asks the
+# kernel itself.
+real_memory=(test_backing test_backing_faults test_backing_odd
+    test_backing_real test_dma_models test_dma_type1 test_kernel_pins
+    test_populate)
 python3 - "$build" "${real_memory[@]}" >"$scratch/tests" <<'END'
 import json
 import sys
@@ -204,6 +207,6 @@ if nr_ran < int(sys.argv[2]) or nr_cases == 0 or nr_vectors == 0:
              f"{nr_vectors} vectors ran: that is not enough")
 print(f"FIGURE: interface: as s390x, big endian: {nr_ran} programs, {nr_cases} cases, "
       f"{nr_vectors} vectors")
-print("not run, because qemu-user has no real madvise:",
+print("not run, because qemu-user has no real madvise and no VFIO:",
       ", ".join(sys.argv[3:]))
 END
