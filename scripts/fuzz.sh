@@ -49,7 +49,7 @@ list() {
 # Long enough for what a target does, and no longer: short inputs are fast.
 max_len() {
     case $1 in
-    fuzz_request | fuzz_structs) echo 24 ;;
+    fuzz_request | fuzz_structs | fuzz_dma_structs) echo 24 ;;
     fuzz_config) echo 32 ;;
     fuzz_claims) echo 64 ;;
     fuzz_bitmap) echo 128 ;;

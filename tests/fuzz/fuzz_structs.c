@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Every public struct, with any struct_size, any bytes, and any tail. What a
- * host fills is compared with the same struct in the size that the library
- * knows; what the library fills must stay inside the bytes that there are. */
+/* Every public struct but those of the mapper, which fuzz_dma_structs.c has, as
+ * struct_check.h says. */
 #include <errno.h>
 #include <sys/mman.h>
 
@@ -9,11 +8,11 @@
 
 #include "fuzz_check.h"
 #include "fuzz_input.h"
+#include "struct_check.h"
 #include "support/fake_sys.h"
 
 #define BLOCK_SIZE ((uint64_t)1 << 12)
 #define REGION_SIZE (16 * BLOCK_SIZE)
-#define CANARY 0xc3
 
 static struct vmem_vm *vm;
 static struct vmem_backing *backing;
@@ -308,18 +307,9 @@ static int make_device_ops(const void *ops)
     return free_device(ret, made);
 }
 
-/* Offsets of members that are pointers, 0 ending the list: struct_size is
- * there. */
 #define AT(type, member) offsetof(struct type, member)
 
-static const struct {
-    const void *good;
-    size_t size;
-    int (*make)(const void *config);
-    bool has_name;
-    size_t pointers[6];
-    size_t first_size; /* of the first release; 0: the same */
-} inputs[] = {
+static const struct struct_input inputs[] = {
     { &good_vm,
       sizeof(good_vm),
       make_vm,
@@ -390,114 +380,6 @@ static const struct {
 
 #define NR_INPUTS (sizeof(inputs) / sizeof(inputs[0]))
 
-/* Near the size that is known, or anything. */
-static size_t take_size(struct fuzz_input *input, size_t known)
-{
-    uint8_t kind = fuzz_u8(input);
-
-    if (kind < 96) {
-        return known;
-    }
-    if (kind < 160) {
-        return known + (kind - 96);
-    }
-    if (kind < 224) {
-        return known - (kind - 160) % (known + 1);
-    }
-    return fuzz_u16(input) % (2 * known + 64);
-}
-
-static bool is_pointer(unsigned i, size_t at)
-{
-    for (unsigned p = 0; inputs[i].pointers[p] != 0; p++) {
-        if (at >= inputs[i].pointers[p] &&
-            at < inputs[i].pointers[p] + sizeof(void *)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static void set_pointer(uint8_t *bytes, size_t at, const void *value)
-{
-    memcpy(bytes + at, &value, sizeof(value));
-}
-
-/* Some bytes of a struct of known size, and of what follows, become others. */
-static void change_bytes(struct fuzz_input *input, unsigned i, uint8_t *bytes,
-                         size_t size)
-{
-    static const char long_name[] =
-        "a name that is longer than the sixty-three bytes that are allowed";
-    uint8_t choice = fuzz_u8(input);
-
-    if (inputs[i].has_name && choice >= 224) {
-        set_pointer(bytes, inputs[i].pointers[0],
-                    choice & 1   ? long_name
-                    : choice & 2 ? ""
-                                 : NULL);
-    }
-    if (choice >= 128 && choice < 192) {
-        unsigned p = choice % 6;
-
-        if (inputs[i].pointers[p] != 0 && !(inputs[i].has_name && p == 0)) {
-            set_pointer(bytes, inputs[i].pointers[p], NULL);
-        }
-    }
-    for (unsigned n = choice & 7; n > 0 && fuzz_more(input); n--) {
-        size_t at = sizeof(size_t) + fuzz_u16(input) % (size - sizeof(size_t));
-
-        if (at < size && !is_pointer(i, at)) {
-            bytes[at] = fuzz_u8(input);
-        }
-    }
-}
-
-static void check_input(struct fuzz_input *input, unsigned i)
-{
-    const size_t known = inputs[i].size;
-    const size_t first =
-        inputs[i].first_size != 0 ? inputs[i].first_size : known;
-    size_t claimed = take_size(input, known);
-    size_t size = claimed > known ? claimed : known;
-    uint8_t *all = calloc(1, size);
-    /* Not a byte more than it claims to have, but struct_size. */
-    size_t given = claimed > sizeof(size_t) ? claimed : sizeof(size_t);
-    uint8_t *bytes = malloc(given);
-    bool has_tail = false;
-    int expected;
-    int ret;
-
-    memcpy(all, inputs[i].good, known);
-    change_bytes(input, i, all, size);
-    for (size_t at = known; at < claimed; at++) {
-        has_tail |= all[at] != 0;
-    }
-    memcpy(bytes, all, given);
-    memcpy(bytes, &claimed, sizeof(claimed));
-    memcpy(all, &known, sizeof(known));
-    if (claimed >= first && claimed < known) {
-        /* What is not given, or half given, counts as zero. */
-        size_t whole = claimed - claimed % sizeof(uint64_t);
-
-        whole = whole < first ? first : whole;
-        memset(all + whole, 0, known - whole);
-    }
-
-    ret = inputs[i].make(bytes);
-    if (claimed < first) {
-        expected = -EINVAL;
-    } else if (has_tail) {
-        expected = -E2BIG;
-    } else {
-        expected = inputs[i].make(all);
-    }
-    fuzz_check(ret == expected, "struct %u of %zu bytes: ret %d, not %d", i,
-               claimed, ret, expected);
-    free(bytes);
-    free(all);
-}
-
 static int get_backing_info(void *out)
 {
     return vmem_backing_get_info(backing, out);
@@ -547,11 +429,7 @@ static int get_request_result(void *out)
                                       response, sizeof(response), out);
 }
 
-static const struct {
-    size_t size;
-    int (*get)(void *out);
-    size_t first_size; /* of the first release; 0: the same */
-} outputs[] = {
+static const struct struct_output outputs[] = {
     { sizeof(struct vmem_backing_info), get_backing_info,
       AT(vmem_backing_info, populate_threads) },
     { sizeof(struct vmem_backing_stats), get_backing_stats,
@@ -560,66 +438,20 @@ static const struct {
     { sizeof(struct vmem_region_info), get_region_info },
     { sizeof(struct vmem_source_info), get_source_info },
     { sizeof(struct vmem_device_info), get_device_info },
-    { sizeof(struct vmem_device_stats), get_device_stats },
+    { sizeof(struct vmem_device_stats), get_device_stats, .changes = true },
     { sizeof(struct vmem_resize_status), get_resize_status },
     { sizeof(struct vmem_request_result), get_request_result },
 };
 
 #define NR_OUTPUTS (sizeof(outputs) / sizeof(outputs[0]))
 
-static bool holds_only(const uint8_t *bytes, size_t size, uint8_t value)
-{
-    return size == 0 ||
-           (bytes[0] == value && memcmp(bytes, bytes + 1, size - 1) == 0);
-}
-
-static void check_output(struct fuzz_input *input, unsigned i)
-{
-    const size_t known = outputs[i].size;
-    const size_t first =
-        outputs[i].first_size != 0 ? outputs[i].first_size : known;
-    size_t claimed = take_size(input, known);
-    size_t given = claimed > sizeof(size_t) ? claimed : sizeof(size_t);
-    uint8_t *bytes = malloc(given);
-    size_t left;
-    int ret;
-
-    memset(bytes, CANARY, given);
-    memcpy(bytes, &claimed, sizeof(claimed));
-    ret = outputs[i].get(bytes);
-    memcpy(&left, bytes, sizeof(left));
-    fuzz_check(left == claimed, "struct_size became %zu", left);
-    if (claimed < first) {
-        fuzz_check(ret == -EINVAL, "ret %d", ret);
-        fuzz_check(
-            holds_only(bytes + sizeof(size_t), given - sizeof(size_t), CANARY),
-            "written on failure");
-    } else {
-        uint8_t exact[512];
-
-        memset(exact, CANARY, sizeof(exact));
-        memcpy(exact, &known, sizeof(known));
-        fuzz_check(ret == 0 && outputs[i].get(exact) == 0, "ret %d", ret);
-        fuzz_check(
-            memcmp(bytes + sizeof(size_t), exact + sizeof(size_t),
-                   (claimed < known ? claimed : known) - sizeof(size_t)) == 0 ||
-                outputs[i].get == get_device_stats,
-            "another answer for %zu bytes", claimed);
-        fuzz_check(claimed < known ||
-                       holds_only(bytes + known, claimed - known, 0),
-                   "tail");
-    }
-    free(bytes);
-}
-
 /* An error may have any size; it is filled as far as it goes. */
 static void check_error(struct fuzz_input *input)
 {
     const size_t known = sizeof(struct vmem_error);
     const size_t message = offsetof(struct vmem_error, message);
-    size_t claimed = take_size(input, known);
-    size_t given = claimed > sizeof(size_t) ? claimed : sizeof(size_t);
-    uint8_t *bytes = malloc(given);
+    size_t claimed = struct_take_size(input, known);
+    uint8_t *bytes = struct_claim(claimed);
     struct vmem_error exact = VMEM_ERROR_INIT;
     struct vmem_region *made = NULL;
     size_t filled = claimed < known ? claimed : known;
@@ -627,8 +459,6 @@ static void check_error(struct fuzz_input *input)
     size_t left;
 
     config.name = NULL;
-    memset(bytes, CANARY, given);
-    memcpy(bytes, &claimed, sizeof(claimed));
     fuzz_check(vmem_region_new(vm, &config, &made,
                                (struct vmem_error *)(void *)bytes) == -EINVAL,
                "no name");
@@ -694,9 +524,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         unsigned which = fuzz_below(&input, NR_INPUTS + NR_OUTPUTS + 1);
 
         if (which < NR_INPUTS) {
-            check_input(&input, which);
+            struct_check_input(&input, &inputs[which]);
         } else if (which < NR_INPUTS + NR_OUTPUTS) {
-            check_output(&input, which - NR_INPUTS);
+            struct_check_output(&input, &outputs[which - NR_INPUTS]);
         } else {
             check_error(&input);
         }
