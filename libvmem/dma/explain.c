@@ -18,9 +18,8 @@ static void explain_memlock(const struct vmemi_dma_words *words, char *text,
         return;
     }
     snprintf(text, size,
-             "with all that %s has pinned it exceeds RLIMIT_MEMLOCK, %" PRIu64
-             " bytes (or the kernel is out of memory): raise it (ulimit -l) or "
-             "give CAP_IPC_LOCK",
+             "RLIMIT_MEMLOCK of %s (%" PRIu64
+             " bytes) or memory is spent: raise ulimit -l",
              words->memlock_of, limit);
 }
 
@@ -35,7 +34,8 @@ void vmemi_dma_explain(const struct vmemi_dma_words *words,
                  "unmap it first");
         break;
     case -ENOSPC:
-        snprintf(text, size, "no mapping is left (%s): use larger blocks",
+        snprintf(text, size,
+                 "no mapping is left (%s): use larger blocks or raise it",
                  words->mappings_limit);
         break;
     case -ENOMEM:
@@ -44,8 +44,8 @@ void vmemi_dma_explain(const struct vmemi_dma_words *words,
     case -EFAULT:
     case -EPERM:
         snprintf(text, size,
-                 "the memory at %p cannot be pinned%s: not mapped, protected, "
-                 "guarded, or beyond the end of its file",
+                 "%p cannot be pinned%s: unmapped, protected, guarded, or past "
+                 "the end of its file",
                  mapping->hva,
                  (mapping->protection & VMEM_DMA_WRITE) != 0 ? " for writing"
                                                              : "");

@@ -15,7 +15,8 @@ struct vmemi_dma_words {
 };
 
 /* Why a map failed with this negative errno, in words, with the limit and what
- * to do about it; fits what is left of a vmem_error's message. */
+ * to do about it; fits what the longest names leave of a vmem_error's message,
+ * 107 characters. */
 void vmemi_dma_explain(const struct vmemi_dma_words *words,
                        const struct vmem_dma_mapping *mapping, int code,
                        char *text, size_t size);

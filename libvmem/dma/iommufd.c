@@ -223,7 +223,7 @@ int vmemi_iommufd_open(int iommufd, uint32_t ioas_id,
     *ioas = asked;
     ioas->maps_files = true;
     ioas->words.mappings_limit = "iommufd has no limit";
-    ioas->words.memlock_of = "this user, or process,";
+    ioas->words.memlock_of = "this user or process";
     ioas->words.page_size = backend.page_sizes;
     backend.opaque = ioas;
     *out = backend;

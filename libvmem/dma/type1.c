@@ -178,8 +178,7 @@ int vmemi_type1_open(int container_fd, struct vmemi_dma_backend *out,
     }
     type1->fd = container_fd;
     type1->words.mappings_limit =
-        "dma_entry_limit of the module vfio_iommu_type1, 65535 by default, for "
-        "each container";
+        "dma_entry_limit of vfio_iommu_type1, 65535 by default";
     type1->words.memlock_of = "this process";
     type1->words.page_size = backend.page_sizes & -backend.page_sizes;
     backend.opaque = type1;

@@ -420,6 +420,53 @@ static void attaching_undoes_what_it_did(void **state)
     }
 }
 
+/* The longest names leave room for what was asked, the limit and the advice. */
+static void advice_fits_the_longest_message(void **state)
+{
+    char longest[VMEM_NAME_MAX + 1];
+
+    memset(longest, 'n', sizeof(longest));
+    longest[VMEM_NAME_MAX] = '\0';
+    (void)state;
+    for (enum kernel kernel = 0; kernel < NR_KERNELS; kernel++) {
+        const struct vmem_dma_config config = {
+            .struct_size = sizeof(config),
+            .name = longest,
+        };
+        struct vmem_dma_attach_config ram = {
+            .struct_size = sizeof(ram),
+            .name = longest,
+            .hva = (void *)(uintptr_t)HVA,
+        };
+        struct vmem_dma_attachment *attachment;
+        struct vmem_dma *dma;
+        struct stage stage;
+
+        open_stage(&stage, kernel);
+        detach(&stage);
+        assert_int_equal(rig_plug(stage.rig, 0, 3), VMEM_RESPONSE_ACK);
+        assert_int_equal(kernel == KERNEL_IOMMUFD
+                             ? vmem_dma_new_iommufd(stage.rig->vm, &config,
+                                                    stage.fd, stage.ioas_id,
+                                                    &dma, NULL)
+                             : vmem_dma_new_type1(stage.rig->vm, &config,
+                                                  stage.fd, &dma, NULL),
+                         0);
+        ram.region = stage.rig->region;
+        ram.iova = stage.rig->config.gpa;
+        stage.fake.memlock_limit = UINT64_MAX - 1;
+        fake_iommu_fail(&stage.fake, map_call(kernel), 1, 1, ENOMEM);
+        assert_int_equal(
+            vmem_dma_attach(dma, &ram, NULL, &attachment, &stage.err), -ENOMEM);
+        assert_non_null(strstr(stage.err.message, longest));
+        assert_non_null(strstr(stage.err.message, "map of 0x200000 bytes"));
+        assert_non_null(strstr(stage.err.message, "18446744073709551614"));
+        assert_true(g_str_has_suffix(stage.err.message, "raise ulimit -l"));
+        assert_int_equal(vmem_dma_free(dma, NULL), 0);
+        close_stage(&stage);
+    }
+}
+
 /* An unmap that fails once is tried again, one by one. */
 static void each_unmap_may_fail_once(void **state)
 {
@@ -661,6 +708,7 @@ int main(void)
         cmocka_unit_test(a_spent_limit_is_busy),
         cmocka_unit_test(each_map_may_fail),
         cmocka_unit_test(attaching_undoes_what_it_did),
+        cmocka_unit_test(advice_fits_the_longest_message),
         cmocka_unit_test(each_unmap_may_fail_once),
         cmocka_unit_test(a_window_that_is_reserved_is_refused),
         cmocka_unit_test(what_is_mapped_already_stays),
