@@ -188,8 +188,9 @@ struct vmem_dma_ops {
      * *unmapped is the size of the range when it is called, and shall be how
      * many bytes are not mapped any more because of this call. Returns 0 or a
      * negative errno. After an errno, or fewer bytes than there were, the mapper
-     * asks for each mapping alone; then 0 with no bytes, or -ENOENT, means that
-     * it is gone already.
+     * asks for each mapping alone. 0 with no bytes, or -ENOENT, then means that
+     * it is gone already: at once if the first call failed, or if the bytes of
+     * all calls add up; else it is stuck until the same is said once more.
      */
     int (*unmap)(uint64_t iova, uint64_t size, uint64_t *unmapped,
                  void *opaque);
@@ -509,7 +510,9 @@ VMEM_API int vmem_dma_plan(const struct vmem_dma_plan_config *config,
  * In this order: the arguments are checked against the region and the backend;
  * the claim is taken; the budget is judged, and refused if what is requested does
  * not fit; only then populated chunks are mapped. A transaction: on failure
- * everything is unmapped and the claim released.
+ * everything is unmapped and the claim released. Should that unmapping fail, the
+ * mapper keeps what is stuck, its IOVAs and the claim, until a plug over it or
+ * vmem_dma_retry_unmaps() has unmapped it.
  *
  * @param dma              The mapper.
  * @param config           What to attach. @ownership{copied}
@@ -589,6 +592,9 @@ VMEM_API int vmem_dma_attach_static(struct vmem_dma *dma,
  * the backend said: the rest is unmapped, nothing is mapped for the attachment
  * any more, what is stuck stays counted and keeps its memory from being plugged
  * again, and the claim is kept. The call may be repeated.
+ *
+ * Mappings that were taken away behind the mapper are stuck at first, because the
+ * backend says that it unmapped nothing; the second call believes it.
  *
  * @param attachment  The attachment; gone on success. NULL is allowed.
  * @param[out] err    Filled on failure, with a stuck range of the region;

@@ -367,6 +367,7 @@ int vmem_dma_attach(struct vmem_dma *dma,
     if (ret < 0) {
         return ret;
     }
+    vmemi_dma_reap(dma); /* a plug may have unmapped what was stuck */
     attachment = vmemi_alloc0(sizeof(*attachment));
     if (attachment == NULL) {
         return vmemi_fail_no_memory(err, "an attachment");
@@ -465,6 +466,7 @@ int vmem_dma_attach_static(struct vmem_dma *dma,
     if (ret < 0) {
         return ret;
     }
+    vmemi_dma_reap(dma); /* a plug may have unmapped what was stuck */
     attachment = vmemi_alloc0(sizeof(*attachment));
     if (attachment == NULL) {
         return vmemi_fail_no_memory(err, "an attachment");

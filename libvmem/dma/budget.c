@@ -90,16 +90,19 @@ static void count_taken(const struct vmem_dma_attachment *self,
     for (const GList *link = dma->attachments.head; link != NULL;
          link = link->next) {
         const struct vmem_dma_attachment *other = link->data;
+        /* One that is leaving wants nothing more; what it has is counted. */
+        const uint64_t nr_wanted = other->is_leaving ? 0 : other->nr_requested;
+        const uint64_t wanted_size =
+            other->is_leaving ? 0 : other->requested_size;
         const uint64_t live = live_chunks(other);
         const uint64_t live_size = live == other->nr_chunks
                                        ? other->window.size
                                        : live << other->chunk_shift;
 
         verdict->nr_taken = vmemi_add_saturating(
-            verdict->nr_taken, subtract_saturating(other->nr_requested, live));
+            verdict->nr_taken, subtract_saturating(nr_wanted, live));
         verdict->pinned_size = vmemi_add_saturating(
-            verdict->pinned_size,
-            subtract_saturating(other->requested_size, live_size));
+            verdict->pinned_size, subtract_saturating(wanted_size, live_size));
     }
 }
 

@@ -33,7 +33,7 @@ static bool find_stuck(const struct vmem_dma_attachment *attachment,
 static void retry(struct vmem_dma_attachment *attachment)
 {
     if (attachment->is_target) {
-        vmemi_dma_guests_retry(attachment, &attachment->window);
+        vmemi_dma_guests_retry_all(attachment);
     } else {
         vmemi_dma_retry_chunks(attachment, 0, attachment->nr_chunks);
     }

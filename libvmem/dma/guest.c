@@ -203,6 +203,18 @@ int vmemi_dma_guests_retry(struct vmem_dma_attachment *target,
     return 0;
 }
 
+void vmemi_dma_guests_retry_all(struct vmem_dma_attachment *target)
+{
+    struct vmemi_tree_node *node = vmemi_tree_first(&target->stuck_guests);
+
+    while (node != NULL) {
+        struct vmemi_dma_guest *guest = BY_TARGET(node);
+
+        node = vmemi_tree_next(node);
+        vmemi_dma_guest_unmap(guest);
+    }
+}
+
 void vmemi_dma_settle_guests(struct vmem_dma *dma, int code)
 {
     struct vmemi_dma_guest *guest;

@@ -122,10 +122,8 @@ int vmem_dma_free(struct vmem_dma *dma, struct vmem_error *err)
     if (ret < 0) {
         return ret;
     }
-    /* What attachments left behind that failed. */
-    if (atomic_load(&dma->nr_stuck) > 0) {
-        vmem_dma_retry_unmaps(dma, NULL);
-    }
+    /* What attachments left behind that failed, and those themselves. */
+    vmem_dma_retry_unmaps(dma, NULL);
     log.nr_records = 0;
     vmemi_dma_lock(dma, &log);
     for (GList *link = dma->attachments.head; link != NULL; link = link->next) {

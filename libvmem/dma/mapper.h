@@ -236,7 +236,11 @@ int vmemi_dma_guest_unmap(struct vmemi_dma_guest *guest);
 uint64_t vmemi_dma_guests_unmap(struct vmem_dma_attachment *target,
                                 const struct vmem_range *range);
 
-/* Tries again those stuck that point into a range. 0, or why one still is. */
+/* Tries again each that is stuck, whatever happens to the others. */
+void vmemi_dma_guests_retry_all(struct vmem_dma_attachment *target);
+
+/* Tries again those stuck that point into a range. 0, or why one still is, at
+ * which it stops. */
 int vmemi_dma_guests_retry(struct vmem_dma_attachment *target,
                            const struct vmem_range *range);
 

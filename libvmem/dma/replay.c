@@ -64,6 +64,7 @@ static int replay_one(struct vmem_dma *dma, const struct copy *copy,
                       struct vmem_error *err)
 {
     struct vmem_dma_attachment *target = find_target(dma, copy);
+    struct vmem_error own = VMEM_ERROR_INIT;
     int ret;
 
     if (target == NULL) {
@@ -75,9 +76,13 @@ static int replay_one(struct vmem_dma *dma, const struct copy *copy,
                           vmem_region_get_name(copy->region));
     }
     ret = vmem_dma_viommu_map(target, copy->iova, &copy->range,
-                              copy->protection, err);
-    /* Unplugged since it was copied: the earlier one has it no more. */
-    return ret == -ENXIO ? 0 : ret;
+                              copy->protection, &own);
+    /* Unplugged since it was copied: the earlier one has it no more. A backend
+     * that says the same means something else. */
+    if (ret == 0 || own.reason == VMEM_REASON_NOT_POPULATED) {
+        return 0;
+    }
+    return vmemi_fail(err, ret, own.reason, &own.range, "%s", own.message);
 }
 
 static int check_replay(const struct vmem_dma *dma, const struct vmem_dma *from,

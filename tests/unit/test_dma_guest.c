@@ -479,6 +479,27 @@ static void half_a_guest_mapping_is_stuck(void **state)
     close_fixture(&it);
 }
 
+/* One that stays stuck does not keep the others from being tried. */
+static void each_stuck_guest_mapping_is_tried(void **state)
+{
+    struct fixture it;
+
+    (void)state;
+    open_fixture(&it);
+    for (uint64_t i = 0; i < 5; i++) {
+        assert_int_equal(map(&it, 10 * i, i, 1), 0);
+    }
+    fake_dma_fail(&it.fake.unmap, 0, UINT64_MAX, -EIO);
+    assert_int_equal(unmap(&it, 0, 100), -EIO);
+    assert_int_equal(fake_dma_stats(&it.fake).nr_stuck, 5);
+    fake_dma_fail(&it.fake.unmap, 0, 1, -EIO);
+    assert_int_equal(vmem_dma_retry_unmaps(it.fake.dma, NULL), -EIO);
+    assert_int_equal(it.fake.unmap.nr_calls, 5);
+    assert_int_equal(fake_dma_stats(&it.fake).nr_stuck, 1);
+    expect_mapped(&it, "[0,1)");
+    close_fixture(&it);
+}
+
 /* A backend of files gets a file for guests too, and no address. */
 static void guests_map_files(void **state)
 {
@@ -700,6 +721,36 @@ static void what_is_stuck_is_not_replayed(void **state)
     close_fixture(&it);
 }
 
+/* -ENXIO of the backend is not that of the region. */
+static void a_replay_tells_what_the_backend_said(void **state)
+{
+    struct vmem_dma_attachment *late_target;
+    struct vmem_error err = VMEM_ERROR_INIT;
+    struct fake_dma late;
+    struct fixture it;
+
+    (void)state;
+    open_fixture(&it);
+    assert_int_equal(map(&it, 10, 2, 2), 0);
+    assert_int_equal(map(&it, 20, 3, 1), 0);
+    fake_dma_init(&late, PAGE);
+    assert_int_equal(fake_dma_make(&late, it.world.vm, NULL), 0);
+    assert_int_equal(
+        attach(&it, &late, 0, (struct vmem_range){ 0, 0 }, &late_target), 0);
+    for (int has_err = 0; has_err < 2; has_err++) {
+        fake_dma_fail(&late.map, 1, 1, -ENXIO);
+        assert_int_equal(vmem_dma_viommu_replay(late.dma, it.fake.dma,
+                                                has_err != 0 ? &err : NULL),
+                         -ENXIO);
+        assert_string_equal(fake_dma_mapped(&late), "");
+    }
+    assert_int_equal(err.reason, VMEM_REASON_MAP_FAILED);
+    assert_non_null(strstr(err.message, "errno 6"));
+    assert_int_equal(vmem_dma_detach(late_target, NULL), 0);
+    fake_dma_destroy(&late);
+    close_fixture(&it);
+}
+
 static int count_runs(const struct vmem_dma_run *run, void *opaque)
 {
     *(uint64_t *)opaque += run->nr_mappings;
@@ -750,12 +801,14 @@ int main(void)
         cmocka_unit_test(what_is_stuck_keeps_its_memory_from_being_plugged),
         cmocka_unit_test(a_commit_that_fails_leaves_guests_stuck),
         cmocka_unit_test(half_a_guest_mapping_is_stuck),
+        cmocka_unit_test(each_stuck_guest_mapping_is_tried),
         cmocka_unit_test(guests_map_files),
         cmocka_unit_test(a_guest_that_says_nothing_was_there_is_stuck_once),
         cmocka_unit_test(many_mappings_cost_little),
         cmocka_unit_test(a_late_mapper_gets_what_the_first_has),
         cmocka_unit_test(a_replay_finds_its_target),
         cmocka_unit_test(what_is_stuck_is_not_replayed),
+        cmocka_unit_test(a_replay_tells_what_the_backend_said),
         cmocka_unit_test(walks_show_guest_mappings),
     };
 

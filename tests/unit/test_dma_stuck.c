@@ -359,6 +359,95 @@ static void an_attach_that_cannot_be_undone_is_not_forgotten(void **state)
     close_fixture(&it);
 }
 
+/* What frees the last stuck chunk may be a plug, of which nobody tells the
+ * mapper's owner. */
+static void what_a_plug_unstuck_is_in_nobodys_way(void **state)
+{
+    struct fixture it;
+
+    (void)state;
+    for (int again = 0; again < 2; again++) {
+        open_fixture(&it, true, false);
+        assert_int_equal(vmem_dma_detach(it.attachment, NULL), 0);
+        it.attachment = NULL;
+        fake_dma_fail(&it.fake.map, 1, 1, -EFAULT);
+        fake_dma_fail(&it.fake.unmap, 0, UINT64_MAX, -EIO);
+        assert_int_equal(attach(&it), -EFAULT);
+        expect_stuck(&it, 1, 1);
+        assert_int_equal(unplug(&it, 0, 8), 0);
+        fake_dma_fail(&it.fake.unmap, 0, 0, 0);
+        assert_int_equal(plug(&it, 0, 1), 0);
+        expect_stuck(&it, 0, 0);
+        if (again > 0) {
+            assert_int_equal(attach(&it), 0);
+            expect_mapped(&it, "[0,1)");
+        }
+        close_fixture(&it);
+    }
+}
+
+/* Mappings that were taken away behind the mapper: the first answer may be a
+ * lie, the second is believed. */
+static void what_was_taken_away_is_detached_at_the_second_try(void **state)
+{
+    struct vmem_error err = VMEM_ERROR_INIT;
+    struct fixture it;
+
+    (void)state;
+    for (int is_exact = 0; is_exact < 2; is_exact++) {
+        for (int enoent = 0; enoent < 2; enoent++) {
+            open_fixture(&it, is_exact != 0, false);
+            it.fake.says_enoent = enoent != 0;
+            g_array_set_size(it.fake.mappings, 0);
+            assert_int_equal(vmem_dma_detach(it.attachment, &err), -EBUSY);
+            assert_int_equal(err.reason, VMEM_REASON_UNMAP_FAILED);
+            assert_int_equal(err.range.offset, 0);
+            assert_int_equal(err.range.size, PAGE);
+            assert_int_equal(fake_dma_stats(&it.fake).nr_stuck, 8);
+            assert_true(vmem_vm_is_discard_forbidden(it.world.vm));
+            close_fixture(&it);
+        }
+    }
+}
+
+/* Half detached: what is stuck counts, what was once requested does not. */
+static void wants_end_with_detaching(void **state)
+{
+    const struct vmem_dma_static_config config = {
+        .struct_size = sizeof(config),
+        .name = "boot",
+        .iova = 64 * PAGE,
+        .size = PAGE,
+        .hva = MEMORY,
+    };
+    struct vmem_dma_verdict verdict = { .struct_size = sizeof(verdict) };
+    struct vmem_dma_attach_config wanting = {
+        .struct_size = sizeof(wanting),
+        .name = "ram",
+        .requested_size = 16 * PAGE,
+        .hva = MEMORY,
+    };
+    struct vmem_dma_attachment *memory;
+    struct fixture it;
+
+    (void)state;
+    open_fixture(&it, true, false);
+    assert_int_equal(vmem_dma_detach(it.attachment, NULL), 0);
+    wanting.region = it.world.region;
+    assert_int_equal(
+        vmem_dma_attach(it.fake.dma, &wanting, NULL, &it.attachment, NULL), 0);
+    fake_dma_fail(&it.fake.unmap, 2, 3, -EIO);
+    assert_int_equal(vmem_dma_detach(it.attachment, NULL), -EIO);
+    expect_stuck(&it, 3, 3);
+    assert_int_equal(
+        vmem_dma_attach_static(it.fake.dma, &config, &verdict, &memory, NULL),
+        0);
+    assert_int_equal(verdict.nr_taken, 3);
+    assert_int_equal(verdict.pinned_size, 3 * PAGE);
+    assert_int_equal(vmem_dma_detach(memory, NULL), 0);
+    close_fixture(&it);
+}
+
 static void static_memory_may_be_stuck(void **state)
 {
     const struct vmem_dma_static_config config = {
@@ -420,6 +509,9 @@ int main(void)
         cmocka_unit_test(a_leaving_attachment_guards_its_memory),
         cmocka_unit_test(a_discard_over_it_tries_again),
         cmocka_unit_test(an_attach_that_cannot_be_undone_is_not_forgotten),
+        cmocka_unit_test(what_a_plug_unstuck_is_in_nobodys_way),
+        cmocka_unit_test(what_was_taken_away_is_detached_at_the_second_try),
+        cmocka_unit_test(wants_end_with_detaching),
         cmocka_unit_test(static_memory_may_be_stuck),
         cmocka_unit_test(bad_calls_are_refused),
     };
