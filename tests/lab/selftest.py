@@ -11,6 +11,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -117,7 +118,20 @@ class SecondTry(unittest.TestCase):
         started = ["@init boot 1.0", "PASS a: x"]
         self.assertTrue(self.deserves([], b"Kernel panic"))
         self.assertTrue(self.deserves(started, b"x\nPANIC: double fault\n"))
+        self.assertTrue(self.deserves(
+            started + ["  guest: [ 9.0] rcu: rcu_preempt kthread timer wakeup "
+                       "didn't happen for 7670 jiffies! g-1187"], b""))
         self.assertFalse(self.deserves(started, b"Kernel panic"))
+        self.assertFalse(self.deserves(started + ["FAIL b: y"], b""))
+
+    def test_a_lost_timer_ends_the_first_try(self):
+        says = ("printf '@init boot 1\\nguest: rcu_preempt kthread timer wakeup "
+                "didn%st happen\\n' \"'\"; sleep 60")
+        with tempfile.TemporaryDirectory() as folder:
+            run = machine.Run(folder, lambda seconds, line: None)
+            wrong = run.watch(["sh", "-c", says], 50)
+            self.assertIn("lost a timer", wrong)
+            self.assertLess(time.monotonic() - run.start, 20)
 
 
 class Packages(unittest.TestCase):
