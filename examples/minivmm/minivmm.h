@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* minivmm: a small VMM that boots Linux under KVM, with virtio-mem devices of
- * libvmem. Read main.c first, then memory.c, virtio.c and queue.c. */
+ * libvmem. Read main.c first, then memory.c, virtio.c and queue.c; what watches a
+ * guest for tests and developers is in instruments/. */
 #ifndef MINIVMM_H
 #define MINIVMM_H
 

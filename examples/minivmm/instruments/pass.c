@@ -11,7 +11,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "minivmm.h"
+#include "../minivmm.h"
 
 static struct vmem_error err = VMEM_ERROR_INIT;
 

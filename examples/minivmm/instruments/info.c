@@ -2,7 +2,7 @@
 /* What the monitor shows of memory: all of it asked of libvmem. */
 #include <string.h>
 
-#include "minivmm.h"
+#include "../minivmm.h"
 
 const char *info_resize_state(uint32_t state)
 {

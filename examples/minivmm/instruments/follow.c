@@ -6,7 +6,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "minivmm.h"
+#include "../minivmm.h"
 
 static void record(struct followers *followers, const struct vmem_range *range,
                    bool populate)

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "minivmm.h"
+#include "../minivmm.h"
 
 struct trace_log {
     pthread_mutex_t lock;
