@@ -26,7 +26,7 @@ static int start(struct machine *to, struct vmem_error *err)
     virtio.gpa = 4096 * MIB;
     virtio.block_size = BLOCK;
     virtio.usable_policy = VMEM_USABLE_EXTENT;
-    virtio.usable_n = EXTENT;
+    virtio.usable_headroom = EXTENT;
     if (vmem_vm_new(&machine, &to->vm, err) < 0 ||
         vmem_region_new(to->vm, &memory, &to->ram, err) < 0) {
         return err->code;
@@ -64,7 +64,7 @@ static int save(struct machine *from, struct vmem_device_info *info,
         vmem_device_get_info(from->device, info) < 0) {
         return -1;
     }
-    return vmem_region_expand_bitmap(from->ram, NULL, BLOCK, words);
+    return vmem_region_get_page_bitmap(from->ram, NULL, BLOCK, words);
 }
 //! [save]
 

@@ -59,7 +59,7 @@ static void changed(uint32_t claims, void *opaque)
     (void)opaque;
     if ((claims & VMEM_CLAIM_BIT(VMEM_CLAIM_FORBID_UNCOORDINATED)) != 0) {
         printf("  free page reporting stops\n");
-    } else if (!vmem_vm_is_discard_forbidden(vm)) {
+    } else if (!vmem_vm_is_uncoordinated_forbidden(vm)) {
         printf("  free page reporting may run\n");
     }
 }

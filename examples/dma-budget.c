@@ -57,7 +57,7 @@ static int unmap(uint64_t iova, uint64_t size, uint64_t *unmapped, void *opaque)
 static int start(struct vmem_error *err)
 {
     struct vmem_vm_config machine = { sizeof(machine), .name = "guest" };
-    struct vmem_backing_request want = { sizeof(want), .name = "ram" };
+    struct vmem_backing_config want = { sizeof(want), .name = "ram" };
     struct vmem_region_config shape = { sizeof(shape), .name = "ram" };
     struct vmem_source_config plug = { sizeof(plug), .name = "plugged" };
     struct vmem_dma_config config = { sizeof(config), .name = "server" };

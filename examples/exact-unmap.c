@@ -62,7 +62,7 @@ static int stop(struct vmem_error *err)
 static int make_guest(struct vmem_error *err)
 {
     struct vmem_vm_config machine = { sizeof(machine), .name = "guest" };
-    struct vmem_backing_request what = { sizeof(what), .name = "ram" };
+    struct vmem_backing_config what = { sizeof(what), .name = "ram" };
     struct vmem_region_config region = { sizeof(region), .name = "ram" };
     struct vmem_device_config virtio = { sizeof(virtio), .name = "vmem0" };
 

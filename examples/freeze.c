@@ -69,7 +69,7 @@ static int find_pages(void)
 {
     uint64_t words[8 * MIB / PAGE / 64];
     unsigned int nr_words = 0;
-    int ret = vmem_region_expand_bitmap(ram, NULL, PAGE, words);
+    int ret = vmem_region_get_page_bitmap(ram, NULL, PAGE, words);
 
     for (size_t i = 0; ret == 0 && i < sizeof(words) / sizeof(*words); i++) {
         nr_words += words[i] == UINT64_MAX;

@@ -15,7 +15,7 @@ static struct vmem_device *device;
 static int start(struct vmem_error *err)
 {
     struct vmem_vm_config machine = { sizeof(machine), .name = "guest" };
-    struct vmem_backing_request want = { sizeof(want), .name = "ram" };
+    struct vmem_backing_config want = { sizeof(want), .name = "ram" };
     struct vmem_region_config shape = { sizeof(shape), .name = "ram" };
     struct vmem_device_config virtio = { sizeof(virtio), .name = "vmem0" };
 

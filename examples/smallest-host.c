@@ -26,7 +26,7 @@ static const unsigned char request[VMEM_DEVICE_REQUEST_SIZE] = {
 int main(void)
 {
     struct vmem_vm_config machine = { sizeof(machine), .name = "guest" };
-    struct vmem_backing_request memory = { sizeof(memory), .name = "ram" };
+    struct vmem_backing_config memory = { sizeof(memory), .name = "ram" };
     struct vmem_region_config ram = { sizeof(ram), .name = "ram" };
     struct vmem_device_config virtio = { sizeof(virtio), .name = "vmem0" };
     unsigned char response[VMEM_DEVICE_RESPONSE_SIZE];

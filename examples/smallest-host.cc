@@ -33,7 +33,7 @@ template <typename T> T sized()
 void run()
 {
     auto machine = sized<vmem_vm_config>();
-    auto memory = sized<vmem_backing_request>();
+    auto memory = sized<vmem_backing_config>();
     auto ram = sized<vmem_region_config>();
     auto virtio = sized<vmem_device_config>();
     vmem_vm *vm = nullptr;

@@ -40,7 +40,7 @@ static uint64_t read_clock(void *opaque)
 static int start(struct vmem_error *err)
 {
     struct vmem_vm_config machine = { sizeof(machine), .name = "guest" };
-    struct vmem_backing_request want = { sizeof(want), .name = "ram" };
+    struct vmem_backing_config want = { sizeof(want), .name = "ram" };
     struct vmem_region_config shape = { sizeof(shape), .name = "ram" };
     struct vmem_device_config virtio = { sizeof(virtio), .name = "vmem0" };
     struct vmem_device_ops ops = { .struct_size = sizeof(ops) };

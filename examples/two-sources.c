@@ -37,7 +37,7 @@ static int add_sources(struct vmem_error *err)
 static int start(struct vmem_error *err)
 {
     struct vmem_vm_config machine = { sizeof(machine), .name = "guest" };
-    struct vmem_backing_request want = { sizeof(want), .name = "ram" };
+    struct vmem_backing_config want = { sizeof(want), .name = "ram" };
     struct vmem_region_config shape = { sizeof(shape), .name = "ram" };
 
     want.kind = VMEM_BACKING_MEMFD;

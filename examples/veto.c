@@ -104,7 +104,7 @@ int main(void)
     } else if ((ret = plug()) == 0) {
         //! [kick]
         mapper.nr_free += 1; /* somebody else unmapped something */
-        ret = vmem_device_kick(device);
+        ret = vmem_device_notify_config(device);
         //! [kick]
         ret = ret == 0 ? plug() : ret;
     }

@@ -81,7 +81,7 @@ int main(int argc, char **argv)
 {
     struct vmem_error err = VMEM_ERROR_INIT;
     struct vmem_vm_config machine = { sizeof(machine), .name = "guest" };
-    struct vmem_backing_request memory = { sizeof(memory), .name = "ram" };
+    struct vmem_backing_config memory = { sizeof(memory), .name = "ram" };
     struct vmem_region_config region = { sizeof(region), .name = "ram" };
     struct vmem_device_config virtio = { sizeof(virtio), .name = "vmem0" };
     struct vmem_vm *vm = NULL;

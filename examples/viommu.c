@@ -52,7 +52,7 @@ static int attach(struct vmem_error *err)
 static int start(struct vmem_error *err)
 {
     struct vmem_vm_config machine = { sizeof(machine), .name = "guest" };
-    struct vmem_backing_request want = { sizeof(want), .name = "ram" };
+    struct vmem_backing_config want = { sizeof(want), .name = "ram" };
     struct vmem_region_config shape = { sizeof(shape), .name = "ram" };
     struct vmem_source_config plug = { sizeof(plug), .name = "plugged" };
 

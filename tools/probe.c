@@ -209,7 +209,7 @@ static int make_backing(struct bench *bench, struct vmem_vm *vm)
 {
     struct probe *probe = bench->probe;
     const bool is_file = probe->kind == VMEM_BACKING_FILE;
-    const struct vmem_backing_request request = {
+    const struct vmem_backing_config request = {
         .struct_size = sizeof(request),
         .name = probe->name,
         .path = probe->path,

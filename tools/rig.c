@@ -25,7 +25,7 @@ static int make_memory(struct rig *rig, struct vmem_vm *vm,
                        struct vmem_error *err)
 {
     const bool is_file = options->kind == VMEM_BACKING_FILE;
-    const struct vmem_backing_request request = {
+    const struct vmem_backing_config request = {
         .struct_size = sizeof(request),
         .name = rig->trace->name,
         .path = options->path,
@@ -64,7 +64,7 @@ static int make_device(struct rig *rig, struct vmem_vm *vm,
         .block_size = rig->trace->block_size,
         .requested_size = rig->trace->requested_size,
         .usable_policy = rig->trace->usable_policy,
-        .usable_n = rig->trace->usable_extent,
+        .usable_headroom = rig->trace->usable_extent,
         .features = VMEM_DEVICE_F_ACPI_PXM,
         .node_id = rig->trace->node,
     };

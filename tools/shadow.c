@@ -73,7 +73,7 @@ int shadow_add(struct shadow *shadow, struct vmem_region *region,
         .struct_size = sizeof(config),
         .name = name,
         .granularity = chunks ? block_size : 0,
-        .flags = chunks ? VMEM_LISTENER_EXACT : 0,
+        .flags = chunks ? VMEM_LISTENER_EXACT_DISCARD : 0,
     };
     const struct vmem_listener_ops ops = {
         .struct_size = sizeof(ops),

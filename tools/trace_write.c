@@ -13,7 +13,7 @@ struct trace_writer_device {
     struct vmem_device_info info; /* when it was made; name is a copy */
     char name[VMEM_NAME_MAX + 1];
     uint64_t usable_policy;
-    uint64_t usable_n;
+    uint64_t usable_headroom;
     uint64_t plugged_size; /* while formatting */
     GArray *events;        /* of struct vmem_trace_event */
     unsigned next;         /* event to write; while formatting */
@@ -62,7 +62,7 @@ struct trace_writer_device *trace_writer_add(struct trace_writer *writer)
 
 void trace_writer_describe(struct trace_writer_device *device,
                            struct vmem_device *made, uint64_t usable_policy,
-                           uint64_t usable_n)
+                           uint64_t usable_headroom)
 {
     const bool is_default = usable_policy == VMEM_USABLE_DEFAULT;
     const bool is_unit = is_default || usable_policy == VMEM_USABLE_UNIT;
@@ -74,8 +74,9 @@ void trace_writer_describe(struct trace_writer_device *device,
     g_strcanon(device->name, G_CSET_A_2_Z G_CSET_a_2_z G_CSET_DIGITS "_.-",
                '_');
     device->usable_policy = is_unit ? VMEM_USABLE_UNIT : usable_policy;
-    device->usable_n =
-        is_default || (is_unit && usable_n == 0) ? DEFAULT_UNIT : usable_n;
+    device->usable_headroom = is_default || (is_unit && usable_headroom == 0)
+                                  ? DEFAULT_UNIT
+                                  : usable_headroom;
 }
 
 void trace_writer_event(struct trace_writer_device *device,
@@ -110,7 +111,7 @@ static void put_device(GString *text, const struct trace_writer_device *device)
         g_string_append_printf(
             text, " usable=%s:%" PRIu64 "\n",
             device->usable_policy == VMEM_USABLE_UNIT ? "unit" : "extent",
-            device->usable_n);
+            device->usable_headroom);
     }
 }
 

@@ -35,7 +35,7 @@ struct trace_writer_device *trace_writer_add(struct trace_writer *writer);
  * the format cannot say. */
 void trace_writer_describe(struct trace_writer_device *device,
                            struct vmem_device *made, uint64_t usable_policy,
-                           uint64_t usable_n);
+                           uint64_t usable_headroom);
 
 /* What the trace hook calls; on any thread. */
 void trace_writer_event(struct trace_writer_device *device,

@@ -104,7 +104,7 @@ static int make_device(struct vector_rig *rig, struct vmem_error *err)
         .requested_size = from->requested_size,
         .usable_region_size = from->usable_region_size,
         .usable_policy = VMEM_USABLE_EXTENT,
-        .usable_n = policy->extent,
+        .usable_headroom = policy->extent,
         .features = from->features,
         .node_id = from->node_id,
     };
@@ -118,7 +118,7 @@ static int make_device(struct vector_rig *rig, struct vmem_error *err)
     if (from->has_usable_region_size && !policy->shrink_on_unplug_all &&
         from->usable_region_size == from->region_size) {
         config.usable_policy = VMEM_USABLE_ALL;
-        config.usable_n = 0;
+        config.usable_headroom = 0;
     }
     if (policy->require_unplugged_inaccessible) {
         config.flags |= VMEM_DEVICE_REQUIRE_INACCESSIBLE;

@@ -77,11 +77,10 @@ static int open_ram(struct vm *vm)
 {
     const uint64_t size = vm->options->memory_size;
     const uint64_t low = size < HOLE_GPA ? size : HOLE_GPA;
-    const struct vmem_backing_request request = { .struct_size =
-                                                      sizeof(request),
-                                                  .name = "ram",
-                                                  .size = size,
-                                                  .kind = VMEM_BACKING_ANON };
+    const struct vmem_backing_config request = { .struct_size = sizeof(request),
+                                                 .name = "ram",
+                                                 .size = size,
+                                                 .kind = VMEM_BACKING_ANON };
     struct vmem_region_config config = { .struct_size = sizeof(config),
                                          .name = "ram" };
 
@@ -106,12 +105,11 @@ static int open_ram(struct vm *vm)
 static int open_device(struct vm *vm, struct memory_device *memory,
                        const struct device_options *options, uint64_t *gpa)
 {
-    const struct vmem_backing_request request = { .struct_size =
-                                                      sizeof(request),
-                                                  .name = options->name,
-                                                  .path = options->path,
-                                                  .size = options->size,
-                                                  .kind = options->backing };
+    const struct vmem_backing_config request = { .struct_size = sizeof(request),
+                                                 .name = options->name,
+                                                 .path = options->path,
+                                                 .size = options->size,
+                                                 .kind = options->backing };
     const struct vmem_device_ops ops = { .struct_size = sizeof(ops),
                                          .config_changed = config_changed,
                                          .size_changed = size_changed,

@@ -133,8 +133,8 @@ struct vmem_backing_mapping {
 };
 
 /** Memory that the library shall make. */
-struct vmem_backing_request {
-    size_t struct_size; /**< sizeof(struct vmem_backing_request). */
+struct vmem_backing_config {
+    size_t struct_size; /**< sizeof(struct vmem_backing_config). */
     const char *name;   /**< Appears in diagnostics; required. */
     const char *path;   /**< #VMEM_BACKING_FILE: the file, made if missing. */
     uint64_t size;      /**< Bytes; a multiple of the page size. */
@@ -283,7 +283,7 @@ VMEM_API int vmem_backing_new_mapped(struct vmem_vm *vm,
  * Make memory, mapped and with nothing allocated yet.
  *
  * @param vm        The machine it belongs to.
- * @param request   What to make. @ownership{copied}
+ * @param config    What to make. @ownership{copied}
  * @param[out] out  The backing; untouched on failure.
  *                  @ownership{the caller's; vmem_backing_free() unmaps it}
  * @param[out] err  Filled on failure; may be NULL.
@@ -302,7 +302,7 @@ VMEM_API int vmem_backing_new_mapped(struct vmem_vm *vm,
  */
 VMEM_API int
 vmem_backing_new_allocated(struct vmem_vm *vm,
-                           const struct vmem_backing_request *request,
+                           const struct vmem_backing_config *config,
                            struct vmem_backing **out, struct vmem_error *err);
 
 /**

@@ -124,7 +124,7 @@ VMEM_API uint32_t vmem_vm_get_claims(const struct vmem_vm *vm);
  * @threads{any thread, any callback}
  * @since 0.1
  */
-VMEM_API bool vmem_vm_is_discard_forbidden(const struct vmem_vm *vm);
+VMEM_API bool vmem_vm_is_uncoordinated_forbidden(const struct vmem_vm *vm);
 
 /**
  * Does somebody rely on discards? Lock-free.

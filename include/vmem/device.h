@@ -164,7 +164,7 @@ struct vmem_device_config {
     uint64_t usable_region_size; /**< At the start, at least requested_size;
                                         0: what the policy says. */
     uint64_t usable_policy;      /**< An enum vmem_usable_policy. */
-    uint64_t usable_n;           /**< Its n in bytes; 0: 2 GiB for UNIT. */
+    uint64_t usable_headroom;    /**< Its n in bytes; 0: 2 GiB for UNIT. */
     uint64_t features;           /**< VMEM_DEVICE_F_* to offer. */
     uint64_t flags;              /**< #VMEM_DEVICE_REQUIRE_INACCESSIBLE etc. */
     uint64_t node_id;            /**< NUMA node, at most 65535; 0 unless
@@ -227,7 +227,7 @@ struct vmem_trace_event {
 /** Notifications; each may be NULL. */
 struct vmem_device_ops {
     size_t struct_size; /**< sizeof(struct vmem_device_ops). */
-    /** The config space changed, or a kick: raise a config interrupt. */
+    /** The config space changed, or vmem_device_notify_config() was called: raise a config interrupt. */
     void (*config_changed)(void *opaque);
     /** plugged_size changed; more changes may have followed meanwhile. */
     void (*size_changed)(uint64_t plugged_size, void *opaque);
@@ -520,7 +520,7 @@ VMEM_API int vmem_device_resize(struct vmem_device *device,
  * @threads{any thread; not from listener, backing and walk callbacks}
  * @since 0.1
  */
-VMEM_API int vmem_device_kick(struct vmem_device *device);
+VMEM_API int vmem_device_notify_config(struct vmem_device *device);
 
 /**
  * Reset the device.

@@ -31,7 +31,7 @@ VMEM_BEGIN_DECLS
  * With a granularity each @c populate is one chunk: aligned to the granularity
  * within the region and cut at the window's ends. A @c discard covers a whole
  * run, with its ends on chunk boundaries; a listener marked
- * #VMEM_LISTENER_EXACT gets one for each chunk instead. The library does the
+ * #VMEM_LISTENER_EXACT_DISCARD gets one for each chunk instead. The library does the
  * cutting, so a callback either did its whole range or nothing, and undoing is
  * the library's business.
  *
@@ -49,7 +49,7 @@ VMEM_BEGIN_DECLS
 
 /** One discard call for each populate chunk, for users that cannot unmap
  *  several mappings at once. Needs a granularity. */
-#define VMEM_LISTENER_EXACT ((uint64_t)1 << 0)
+#define VMEM_LISTENER_EXACT_DISCARD ((uint64_t)1 << 0)
 
 /** What a listener does. Each range counts from the start of the region. */
 struct vmem_listener_ops {
@@ -78,7 +78,7 @@ struct vmem_listener_config {
     uint64_t granularity; /**< Chunk size in bytes, a power of two not larger
                                    than the region's smallest block size; 0:
                                    whole runs. */
-    uint64_t flags;       /**< #VMEM_LISTENER_EXACT or 0. */
+    uint64_t flags;       /**< #VMEM_LISTENER_EXACT_DISCARD or 0. */
 };
 
 /**

@@ -249,9 +249,9 @@ VMEM_API int vmem_region_for_each_discarded(struct vmem_region *region,
  * @threads{any thread, any callback}
  * @since 0.1
  */
-VMEM_API int vmem_region_expand_bitmap(struct vmem_region *region,
-                                       const struct vmem_range *window,
-                                       uint64_t page_size, uint64_t *words);
+VMEM_API int vmem_region_get_page_bitmap(struct vmem_region *region,
+                                         const struct vmem_range *window,
+                                         uint64_t page_size, uint64_t *words);
 
 /**
  * Run a function only if, and while, a range is populated.

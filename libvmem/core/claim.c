@@ -275,7 +275,7 @@ uint32_t vmem_vm_get_claims(const struct vmem_vm *vm)
     return vm != NULL ? atomic_load(&vm->policy->held) : 0;
 }
 
-bool vmem_vm_is_discard_forbidden(const struct vmem_vm *vm)
+bool vmem_vm_is_uncoordinated_forbidden(const struct vmem_vm *vm)
 {
     return (vmem_vm_get_claims(vm) & FORBIDS) != 0;
 }

@@ -112,9 +112,9 @@ static int expand_locked(struct vmem_region *region,
     return expand_runs(region, window, shift, words);
 }
 
-int vmem_region_expand_bitmap(struct vmem_region *region,
-                              const struct vmem_range *host_window,
-                              uint64_t page_size, uint64_t *words)
+int vmem_region_get_page_bitmap(struct vmem_region *region,
+                                const struct vmem_range *host_window,
+                                uint64_t page_size, uint64_t *words)
 {
     struct vmem_range window = { 0 };
     struct vmemi_frame frame;

@@ -50,7 +50,7 @@ static void discard_run(struct vmem_listener *listener,
                         const struct vmem_range *run)
 {
     const uint64_t end = vmemi_range_end(run);
-    const bool exact = (listener->flags & VMEM_LISTENER_EXACT) != 0;
+    const bool exact = (listener->flags & VMEM_LISTENER_EXACT_DISCARD) != 0;
     struct vmem_range part;
 
     for (uint64_t pos = run->offset; pos < end; pos = vmemi_range_end(&part)) {
@@ -235,14 +235,15 @@ static int check_config(const struct vmem_region *region,
         return vmemi_fail(err, -EINVAL, VMEM_REASON_ARGUMENT, NULL,
                           "listener: populate or discard is NULL");
     }
-    if ((config->flags & ~VMEM_LISTENER_EXACT) != 0) {
+    if ((config->flags & ~VMEM_LISTENER_EXACT_DISCARD) != 0) {
         return vmemi_fail(err, -EINVAL, VMEM_REASON_ARGUMENT, NULL,
                           "listener: unknown flags 0x%" PRIx64, config->flags);
     }
-    if ((config->flags & VMEM_LISTENER_EXACT) != 0 &&
+    if ((config->flags & VMEM_LISTENER_EXACT_DISCARD) != 0 &&
         config->granularity == 0) {
-        return vmemi_fail(err, -EINVAL, VMEM_REASON_ARGUMENT, NULL,
-                          "listener: VMEM_LISTENER_EXACT needs a granularity");
+        return vmemi_fail(
+            err, -EINVAL, VMEM_REASON_ARGUMENT, NULL,
+            "listener: VMEM_LISTENER_EXACT_DISCARD needs a granularity");
     }
     if (config->granularity != 0 &&
         !vmemi_is_power_of_two(config->granularity)) {

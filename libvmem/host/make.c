@@ -15,84 +15,83 @@
 #include "host/memory.h"
 #include "host/sys.h"
 
-#define REQUEST_FLAGS                                                          \
+#define CONFIG_FLAGS                                                           \
     (VMEM_BACKING_SHARED | VMEM_BACKING_PREFER_REMOVE |                        \
      VMEM_BACKING_POPULATE | VMEM_BACKING_NO_POPULATE)
 
-static int check_kind(const struct vmem_backing_request *request,
+static int check_kind(const struct vmem_backing_config *config,
                       const struct vmemi_name *name, struct vmem_error *err)
 {
-    const bool is_file = request->kind == VMEM_BACKING_FILE;
+    const bool is_file = config->kind == VMEM_BACKING_FILE;
 
-    if (request->kind < VMEM_BACKING_ANON ||
-        request->kind > VMEM_BACKING_HUGETLB_MEMFD) {
+    if (config->kind < VMEM_BACKING_ANON ||
+        config->kind > VMEM_BACKING_HUGETLB_MEMFD) {
         return vmemi_fail(
             err, -EINVAL, VMEM_REASON_ARGUMENT, NULL,
             "backing \"%s\": kind is %" PRIu32 ", must be %d to %d", name->text,
-            request->kind, VMEM_BACKING_ANON, VMEM_BACKING_HUGETLB_MEMFD);
+            config->kind, VMEM_BACKING_ANON, VMEM_BACKING_HUGETLB_MEMFD);
     }
-    if (request->kind == VMEM_BACKING_ANON &&
-        (request->flags & VMEM_BACKING_SHARED) != 0) {
+    if (config->kind == VMEM_BACKING_ANON &&
+        (config->flags & VMEM_BACKING_SHARED) != 0) {
         return vmemi_fail(err, -EINVAL, VMEM_REASON_ARGUMENT, NULL,
                           "backing \"%s\": kind VMEM_BACKING_ANON is private, "
                           "the flags say SHARED",
                           name->text);
     }
-    if (is_file != (request->path != NULL && request->path[0] != '\0')) {
+    if (is_file != (config->path != NULL && config->path[0] != '\0')) {
         return vmemi_fail(err, -EINVAL, VMEM_REASON_ARGUMENT, NULL,
                           "backing \"%s\": path is %s for kind %" PRIu32,
                           name->text, is_file ? "missing" : "not allowed",
-                          request->kind);
+                          config->kind);
     }
-    if (!is_file && request->fd_offset != 0) {
+    if (!is_file && config->fd_offset != 0) {
         return vmemi_fail(err, -EINVAL, VMEM_REASON_ARGUMENT, NULL,
                           "backing \"%s\": fd_offset is 0x%" PRIx64
                           ", must be 0 for kind %" PRIu32,
-                          name->text, request->fd_offset, request->kind);
+                          name->text, config->fd_offset, config->kind);
     }
     return 0;
 }
 
-static int check_page_size(const struct vmem_backing_request *request,
+static int check_page_size(const struct vmem_backing_config *config,
                            const struct vmemi_name *name,
                            struct vmem_error *err)
 {
     const uint64_t base_page_size = vmemi_sys_get()->page_size();
-    const uint64_t page_size = request->page_size;
+    const uint64_t page_size = config->page_size;
 
     if (page_size == 0) {
         return 0;
     }
-    if (vmemi_file_is_huge_kind(request->kind)
+    if (vmemi_file_is_huge_kind(config->kind)
             ? vmemi_is_power_of_two(page_size) && page_size > base_page_size
             : page_size == base_page_size ||
-                  request->kind == VMEM_BACKING_FILE) {
+                  config->kind == VMEM_BACKING_FILE) {
         return 0;
     }
     return vmemi_fail(
         err, -EINVAL, VMEM_REASON_ALIGNMENT, NULL,
         "backing \"%s\": page size is 0x%" PRIx64 ", must be %s 0x%" PRIx64,
         name->text, page_size,
-        vmemi_file_is_huge_kind(request->kind) ? "a power of two above"
-                                               : "0 or",
+        vmemi_file_is_huge_kind(config->kind) ? "a power of two above" : "0 or",
         base_page_size);
 }
 
-static int check_request(const struct vmem_backing_request *request,
-                         const struct vmemi_memory *memory,
-                         struct vmem_error *err)
+static int check_config(const struct vmem_backing_config *config,
+                        const struct vmemi_memory *memory,
+                        struct vmem_error *err)
 {
-    int ret = vmemi_memory_check_flags(&memory->name, request->flags,
-                                       REQUEST_FLAGS, request->reserved, err);
+    int ret = vmemi_memory_check_flags(&memory->name, config->flags,
+                                       CONFIG_FLAGS, config->reserved, err);
 
     if (ret == 0) {
         ret = vmemi_memory_check_threads(memory, err);
     }
     if (ret == 0) {
-        ret = check_kind(request, &memory->name, err);
+        ret = check_kind(config, &memory->name, err);
     }
     if (ret == 0) {
-        ret = check_page_size(request, &memory->name, err);
+        ret = check_page_size(config, &memory->name, err);
     }
     return ret < 0 ? ret : vmemi_memory_check_extent(memory, err);
 }
@@ -218,49 +217,49 @@ static int make(struct vmemi_making *making, struct vmem_error *err)
     return ret < 0 ? ret : map_memory(memory, err);
 }
 
-static int read_request(const struct vmem_backing_request *host_request,
-                        struct vmemi_making *making, struct vmem_error *err)
+static int read_config(const struct vmem_backing_config *host_config,
+                       struct vmemi_making *making, struct vmem_error *err)
 {
     struct vmemi_memory *memory = &making->memory;
-    struct vmem_backing_request request;
+    struct vmem_backing_config config;
     int ret;
 
     ret = vmemi_sized_read(
-        &request, sizeof(request),
-        VMEMI_SIZE_THROUGH(struct vmem_backing_request, reserved), host_request,
-        "vmem_backing_request", err);
+        &config, sizeof(config),
+        VMEMI_SIZE_THROUGH(struct vmem_backing_config, reserved), host_config,
+        "vmem_backing_config", err);
     if (ret == 0) {
-        ret = vmemi_name_set(&memory->name, request.name, "backing name", err);
+        ret = vmemi_name_set(&memory->name, config.name, "backing name", err);
     }
     if (ret < 0) {
         return ret;
     }
-    making->path = request.kind == VMEM_BACKING_FILE ? request.path : NULL;
+    making->path = config.kind == VMEM_BACKING_FILE ? config.path : NULL;
     memory->is_made = true;
     memory->fd = -1;
-    memory->kind = request.kind;
-    memory->size = request.size;
-    memory->fd_offset = request.fd_offset;
-    memory->map_page_size = request.page_size;
-    memory->flags = request.flags;
-    memory->populate_threads = request.populate_threads;
-    if (request.kind == VMEM_BACKING_ANON_SHARED ||
-        request.kind == VMEM_BACKING_MEMFD ||
-        request.kind == VMEM_BACKING_HUGETLB_MEMFD) {
+    memory->kind = config.kind;
+    memory->size = config.size;
+    memory->fd_offset = config.fd_offset;
+    memory->map_page_size = config.page_size;
+    memory->flags = config.flags;
+    memory->populate_threads = config.populate_threads;
+    if (config.kind == VMEM_BACKING_ANON_SHARED ||
+        config.kind == VMEM_BACKING_MEMFD ||
+        config.kind == VMEM_BACKING_HUGETLB_MEMFD) {
         memory->flags |= VMEM_BACKING_SHARED;
     }
-    return check_request(&request, memory, err);
+    return check_config(&config, memory, err);
 }
 
 int vmem_backing_new_allocated(struct vmem_vm *vm,
-                               const struct vmem_backing_request *request,
+                               const struct vmem_backing_config *config,
                                struct vmem_backing **out,
                                struct vmem_error *err)
 {
     struct vmemi_making making = { 0 };
     int ret;
 
-    ret = read_request(request, &making, err);
+    ret = read_config(config, &making, err);
     if (ret == 0 && (vm == NULL || out == NULL)) {
         ret = vmemi_fail(err, -EINVAL, VMEM_REASON_ARGUMENT, NULL,
                          "vmem_backing_new_allocated: vm or out is NULL");

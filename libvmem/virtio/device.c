@@ -121,13 +121,14 @@ static int set_sizes(struct vmem_device *device,
     int ret;
 
     device->usable_policy = config->usable_policy;
-    device->usable_n = config->usable_n;
+    device->usable_headroom = config->usable_headroom;
     if (device->usable_policy == VMEM_USABLE_DEFAULT) {
         device->usable_policy = VMEM_USABLE_UNIT;
-        device->usable_n = 0;
+        device->usable_headroom = 0;
     }
-    if (device->usable_policy == VMEM_USABLE_UNIT && device->usable_n == 0) {
-        device->usable_n = DEFAULT_UNIT;
+    if (device->usable_policy == VMEM_USABLE_UNIT &&
+        device->usable_headroom == 0) {
+        device->usable_headroom = DEFAULT_UNIT;
     }
     ret = vmemi_device_check_requested(device, config->requested_size, err);
     if (ret < 0) {

@@ -46,7 +46,7 @@ struct vmem_device {
     uint64_t flags;
     uint64_t node_id;
     uint64_t usable_policy;
-    uint64_t usable_n;
+    uint64_t usable_headroom;
     uint64_t stall_after_ns;
 
     /* Written under the state lock. Atomic, because the request path looks at

@@ -24,11 +24,13 @@ uint64_t vmemi_device_policy_usable(const struct vmem_device *device,
 
     if (device->usable_policy == VMEM_USABLE_UNIT) {
         usable = vmemi_add_saturating(
-            round_up(requested_size, device->usable_n), device->usable_n);
+            round_up(requested_size, device->usable_headroom),
+            device->usable_headroom);
     } else if (device->usable_policy == VMEM_USABLE_EXTENT) {
-        usable = requested_size == 0
-                     ? 0
-                     : vmemi_add_saturating(requested_size, device->usable_n);
+        usable =
+            requested_size == 0
+                ? 0
+                : vmemi_add_saturating(requested_size, device->usable_headroom);
     }
     /* The region is a multiple of the block size, so the result is too. */
     return vmemi_min(region_size,
@@ -122,14 +124,15 @@ int vmem_device_resize(struct vmem_device *device, uint64_t requested_size,
     return 0;
 }
 
-int vmem_device_kick(struct vmem_device *device)
+int vmem_device_notify_config(struct vmem_device *device)
 {
     int ret;
 
     if (device == NULL) {
         return -EINVAL;
     }
-    ret = vmemi_vm_check_unlocked(device->vm, "vmem_device_kick", NULL);
+    ret =
+        vmemi_vm_check_unlocked(device->vm, "vmem_device_notify_config", NULL);
     if (ret < 0) {
         return ret;
     }

@@ -172,7 +172,7 @@ selftest() {
         libvmem/core/backing.c 's/stats\.zeroed_bytes/stats.made_up/'
     change "a struct that never grows" refused include/vmem/types.h \
         '/^struct vmem_range {/,/^};/ s/^};/    uint64_t made_up;\n&/'
-    change "a function that is gone" refused $map '/vmem_device_kick;/d'
+    change "a function that is gone" refused $map '/vmem_device_notify_config;/d'
     change "another function" refused $map 's/^    vmem_vm_new;/&\n    vmemi_fail;/' \
         libvmem/base/error.h 's/^int vmemi_fail(/__attribute__((visibility("default"))) &/'
     change "a parameter of another type" refused \

@@ -98,7 +98,7 @@ static void use(const struct functions *f)
         .name = "vm0",
         .log = ignore,
     };
-    const struct vmem_backing_request request = {
+    const struct vmem_backing_config request = {
         .struct_size = sizeof(request),
         .name = "ram",
         .size = SIZE,

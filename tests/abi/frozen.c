@@ -234,7 +234,7 @@ static int set_up(void **state)
         .clock_ns = on_clock,
         .opaque = &world->heard,
     };
-    const struct vmem_backing_request request = {
+    const struct vmem_backing_config request = {
         .struct_size = sizeof(request),
         .name = "ram",
         .size = SIZE,
@@ -380,7 +380,7 @@ static void a_guest_grows_and_shrinks(void **state)
     assert_int_equal(usage.resident, 0);
 
     must(vmem_device_reset(world->device, VMEM_RESET_SYSTEM, &err));
-    must(vmem_device_kick(world->device));
+    must(vmem_device_notify_config(world->device));
     must(vmem_device_check_removable(world->device, &err));
     must(vmem_device_get_info(world->device, &info));
     assert_string_equal(info.name, "vmem0");
@@ -413,7 +413,7 @@ static void a_listener_follows_a_source(void **state)
         .name = "vfio",
         .window = { 0, SIZE },
         .granularity = BLOCK,
-        .flags = VMEM_LISTENER_EXACT,
+        .flags = VMEM_LISTENER_EXACT_DISCARD,
     };
     const struct vmem_range half = { 0, SIZE / 2 };
     struct heard heard = { .bytes = 0 };
@@ -452,7 +452,7 @@ static void a_listener_follows_a_source(void **state)
     must(
         vmem_region_with_populated(world->plain, &half, on_range, &seen, &err));
     must(vmem_region_retry_discards(world->plain, &err));
-    must(vmem_region_expand_bitmap(world->plain, &half, BLOCK, words));
+    must(vmem_region_get_page_bitmap(world->plain, &half, BLOCK, words));
     assert_int_equal(words[0], ((uint64_t)1 << (SIZE / 2 / BLOCK)) - 1);
 
     must(vmem_region_get_info(world->plain, &info));
@@ -539,7 +539,7 @@ static void claims_and_the_inventory_are_seen(void **state)
                      VMEM_CLAIM_BIT(VMEM_CLAIM_NEED_COORDINATED) |
                          VMEM_CLAIM_BIT(VMEM_CLAIM_FORBID_UNCOORDINATED));
     assert_int_equal(vmem_vm_get_claims(world->vm), heard.claims);
-    assert_true(vmem_vm_is_discard_forbidden(world->vm));
+    assert_true(vmem_vm_is_uncoordinated_forbidden(world->vm));
     assert_true(vmem_vm_is_discard_needed(world->vm));
     must(vmem_vm_for_each_claim(world->vm, on_claim, &heard));
     assert_int_equal(heard.nr_visits, 1);
@@ -608,7 +608,7 @@ static int use_vm(struct world *world, void *bytes)
 
 static void fill_request(struct world *world, void *bytes)
 {
-    struct vmem_backing_request *request = bytes;
+    struct vmem_backing_config *request = bytes;
 
     (void)world;
     request->name = "another";
@@ -803,7 +803,7 @@ static int use_device_ops(struct world *world, void *bytes)
 
 static const struct input inputs[] = {
     INPUT(vmem_vm_config, vm),
-    INPUT(vmem_backing_request, request),
+    INPUT(vmem_backing_config, request),
     INPUT(vmem_backing_mapping, mapping),
     INPUT(vmem_backing_custom, custom),
     INPUT(vmem_backing_ops, backing_ops),

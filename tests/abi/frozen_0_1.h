@@ -167,7 +167,7 @@ struct vmem_backing_mapping {
     uint32_t reserved;
 };
 
-struct vmem_backing_request {
+struct vmem_backing_config {
     size_t struct_size;
     const char *name;
     const char *path;
@@ -285,7 +285,7 @@ struct vmem_source_info {
     uint64_t flags;
 };
 
-#define VMEM_LISTENER_EXACT ((uint64_t)1 << 0)
+#define VMEM_LISTENER_EXACT_DISCARD ((uint64_t)1 << 0)
 struct vmem_listener_ops {
     size_t struct_size;
 
@@ -392,7 +392,7 @@ struct vmem_device_config {
     uint64_t requested_size;
     uint64_t usable_region_size;
     uint64_t usable_policy;
-    uint64_t usable_n;
+    uint64_t usable_headroom;
     uint64_t features;
     uint64_t flags;
     uint64_t node_id;
@@ -532,7 +532,7 @@ int vmem_backing_new_mapped(struct vmem_vm *vm,
                             const struct vmem_backing_mapping *mapping,
                             struct vmem_backing **out, struct vmem_error *err);
 int vmem_backing_new_allocated(struct vmem_vm *vm,
-                               const struct vmem_backing_request *request,
+                               const struct vmem_backing_config *config,
                                struct vmem_backing **out,
                                struct vmem_error *err);
 int vmem_backing_new_custom(struct vmem_vm *vm,
@@ -570,9 +570,9 @@ int vmem_region_for_each_populated(struct vmem_region *region,
 int vmem_region_for_each_discarded(struct vmem_region *region,
                                    const struct vmem_range *window,
                                    vmem_range_fn fn, void *opaque);
-int vmem_region_expand_bitmap(struct vmem_region *region,
-                              const struct vmem_range *window,
-                              uint64_t page_size, uint64_t *words);
+int vmem_region_get_page_bitmap(struct vmem_region *region,
+                                const struct vmem_range *window,
+                                uint64_t page_size, uint64_t *words);
 int vmem_region_with_populated(struct vmem_region *region,
                                const struct vmem_range *range, vmem_range_fn fn,
                                void *opaque, struct vmem_error *err);
@@ -607,7 +607,7 @@ int vmem_discard_claim_release(struct vmem_vm *vm,
                                struct vmem_discard_claim *claim,
                                struct vmem_error *err);
 uint32_t vmem_vm_get_claims(const struct vmem_vm *vm);
-bool vmem_vm_is_discard_forbidden(const struct vmem_vm *vm);
+bool vmem_vm_is_uncoordinated_forbidden(const struct vmem_vm *vm);
 bool vmem_vm_is_discard_needed(const struct vmem_vm *vm);
 int vmem_vm_for_each_claim(struct vmem_vm *vm,
                            int (*fn)(uint32_t kind, const char *owner,
@@ -646,7 +646,7 @@ int vmem_device_handle_request_iov(struct vmem_device *device,
                                    struct vmem_request_result *result);
 int vmem_device_resize(struct vmem_device *device, uint64_t requested_size,
                        struct vmem_error *err);
-int vmem_device_kick(struct vmem_device *device);
+int vmem_device_notify_config(struct vmem_device *device);
 int vmem_device_reset(struct vmem_device *device, uint32_t kind,
                       struct vmem_error *err);
 int vmem_device_get_info(struct vmem_device *device,

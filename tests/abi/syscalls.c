@@ -140,7 +140,7 @@ static void work(const char *what, struct vmem_backing *backing)
 static void try_made(struct vmem_vm *vm, const char *what, uint32_t kind,
                      uint64_t flags, const char *path)
 {
-    const struct vmem_backing_request request = {
+    const struct vmem_backing_config request = {
         .struct_size = sizeof(request),
         .name = "ram",
         .path = path,
@@ -161,7 +161,7 @@ static void try_made(struct vmem_vm *vm, const char *what, uint32_t kind,
 static void try_threads(struct vmem_vm *vm)
 {
     const struct vmem_range all = { 0, 2 * VMEM_BACKING_POPULATE_SHARE };
-    const struct vmem_backing_request request = {
+    const struct vmem_backing_config request = {
         .struct_size = sizeof(request),
         .name = "ram",
         .size = all.size,
@@ -279,7 +279,7 @@ static int ignore_region(struct vmem_region *region, void *opaque)
 /* A guest on memory that is anonymous and populated before each plug. */
 static void try_device(struct vmem_vm *vm)
 {
-    const struct vmem_backing_request request = {
+    const struct vmem_backing_config request = {
         .struct_size = sizeof(request),
         .name = "ram",
         .size = SIZE,
@@ -343,7 +343,7 @@ static void try_device(struct vmem_vm *vm)
     CALL("region", "listener", vmem_listener_remove(listener, &err));
     CALL("device", "unplug", ask(device, VMEM_REQUEST_UNPLUG, 1));
     CALL("device", "size", vmem_device_poll_resize(device));
-    CALL("device", "size", vmem_device_kick(device));
+    CALL("device", "size", vmem_device_notify_config(device));
     CALL("device", "query", vmem_device_get_info(device, &info));
     CALL("device", "query", vmem_device_get_stats(device, &stats));
     CALL("device", "query", vmem_device_get_resize_status(device, &status));

@@ -28,9 +28,9 @@ static uint64_t expand(void *opaque)
     struct vmem_range window = { 0, expansion->window_size };
 
     for (; window.offset < expansion->rig.size; window.offset += window.size) {
-        bench_check(vmem_region_expand_bitmap(expansion->rig.region, &window,
-                                              expansion->page_size,
-                                              expansion->pages.words) == 0);
+        bench_check(vmem_region_get_page_bitmap(expansion->rig.region, &window,
+                                                expansion->page_size,
+                                                expansion->pages.words) == 0);
     }
     return checksum(&expansion->pages);
 }

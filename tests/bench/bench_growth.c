@@ -149,8 +149,8 @@ static uint64_t expand(void *opaque)
 {
     struct expansion *expansion = opaque;
 
-    vmem_region_expand_bitmap(expansion->rig->region, NULL,
-                              expansion->page_size, expansion->words);
+    vmem_region_get_page_bitmap(expansion->rig->region, NULL,
+                                expansion->page_size, expansion->words);
     return expansion->words[0];
 }
 

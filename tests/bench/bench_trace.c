@@ -43,7 +43,7 @@ static void add_device(struct guest *guest, unsigned i)
         .block_size = of->block_size,
         .requested_size = of->requested_size,
         .usable_policy = VMEM_USABLE_EXTENT,
-        .usable_n = of->usable_extent,
+        .usable_headroom = of->usable_extent,
     };
 
     bench_check(vmem_region_new(guest->vm, &region, &guest->regions[i], NULL) ==

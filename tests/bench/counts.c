@@ -145,8 +145,8 @@ static void set_up_expand(struct setup *setup)
 
 static uint64_t expand(struct setup *setup)
 {
-    bench_check(vmem_region_expand_bitmap(setup->rig.region, NULL,
-                                          4 * BENCH_KIB, setup->words) == 0);
+    bench_check(vmem_region_get_page_bitmap(setup->rig.region, NULL,
+                                            4 * BENCH_KIB, setup->words) == 0);
     return setup->words[0];
 }
 

@@ -97,7 +97,7 @@ const char *memory_init(struct memory *memory, const struct memory_kind *kind,
                                        .name = "bench",
                                        .log = keep_quiet };
     char *path = kind->kind == VMEM_BACKING_FILE ? new_path("ours") : NULL;
-    const struct vmem_backing_request request = {
+    const struct vmem_backing_config request = {
         .struct_size = sizeof(request),
         .name = "memory",
         .path = path,

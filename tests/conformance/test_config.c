@@ -14,7 +14,7 @@ static const struct vmem_device_config base_config = {
     .block_size = RIG_BLOCK,
     .requested_size = RIG_REQUESTED,
     .usable_policy = VMEM_USABLE_EXTENT,
-    .usable_n = RIG_USABLE - RIG_REQUESTED,
+    .usable_headroom = RIG_USABLE - RIG_REQUESTED,
 };
 
 static struct rig *rig_without_device(uint64_t region_size)
@@ -185,9 +185,9 @@ static void sizes_stay_consistent_through_a_device_s_life(void **u)
 
     (void)u;
     for (size_t i = 0; i < G_N_ELEMENTS(policies) * G_N_ELEMENTS(ns); i++) {
-        struct rig *rig = rig_new(
-            &(struct rig_options){ .config = { .usable_policy = policies[i % 4],
-                                               .usable_n = ns[i / 4] } });
+        struct rig *rig = rig_new(&(struct rig_options){
+            .config = { .usable_policy = policies[i % 4],
+                        .usable_headroom = ns[i / 4] } });
 
         rig_check(rig);
         for (size_t j = 0; j < G_N_ELEMENTS(sizes); j++) {
@@ -443,7 +443,7 @@ static void the_same_size_again_and_a_kick_are_notified(void **u)
     vmem_device_read_config(rig->device, 0, before, sizeof(before));
     rig_resize(rig, RIG_REQUESTED);
     assert_int_equal(rig->nr_config_changed, 1);
-    assert_int_equal(vmem_device_kick(rig->device), 0);
+    assert_int_equal(vmem_device_notify_config(rig->device), 0);
     assert_int_equal(rig->nr_config_changed, 2);
     vmem_device_read_config(rig->device, 0, now, sizeof(now));
     assert_memory_equal(now, before, sizeof(now));

@@ -80,7 +80,7 @@ static void the_usable_policy_is_one_of_three_with_unit_the_default(void **u)
             .region_size = 16 * RIG_GIB,
             .config = { .requested_size = cases[i].requested,
                         .usable_policy = cases[i].policy,
-                        .usable_n = cases[i].n } });
+                        .usable_headroom = cases[i].n } });
 
         assert_true(rig_config(rig).usable_region_size == cases[i].usable);
         rig_free(rig);
@@ -93,7 +93,7 @@ static void a_kick_and_a_thaw_notify_the_guest(void **u)
     struct rig *rig = rig_new_default();
 
     (void)u;
-    assert_int_equal(vmem_device_kick(rig->device), 0);
+    assert_int_equal(vmem_device_notify_config(rig->device), 0);
     assert_int_equal(rig->nr_config_changed, 1);
     rig_freeze(rig, "migration");
     rig_freeze(rig, "snapshot");
@@ -102,7 +102,7 @@ static void a_kick_and_a_thaw_notify_the_guest(void **u)
     assert_int_equal(rig->nr_config_changed, 1);
     rig_thaw(rig, "snapshot");
     assert_int_equal(rig->nr_config_changed, 2);
-    assert_int_equal(vmem_device_kick(NULL), -EINVAL);
+    assert_int_equal(vmem_device_notify_config(NULL), -EINVAL);
     rig_free(rig);
 }
 

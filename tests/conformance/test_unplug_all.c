@@ -120,7 +120,7 @@ static void usable_stays_at_least_requested_for_every_policy(void **u)
 {
     for (uint64_t policy = 0; policy <= VMEM_USABLE_EXTENT; policy++) {
         struct rig *rig = rig_new(&(struct rig_options){
-            .config = { .usable_policy = policy, .usable_n = 1 } });
+            .config = { .usable_policy = policy, .usable_headroom = 1 } });
 
         (void)u;
         for (uint64_t blocks = 0; blocks <= 512; blocks += 64) {

@@ -429,7 +429,7 @@ static int resize(struct scene *it)
 
 static int kick(struct scene *it)
 {
-    return vmem_device_kick(it->device);
+    return vmem_device_notify_config(it->device);
 }
 
 static int poll(struct scene *it)
@@ -556,11 +556,11 @@ static int ask(struct scene *it)
                    vmem_region_get_size(it->region) == SIZE &&
                    vmem_region_get_backing(it->region) == it->memory.backing &&
                    vmem_region_get_name(it->region) != NULL &&
-                   vmem_region_expand_bitmap(it->region, NULL, UNIT, &word) ==
+                   vmem_region_get_page_bitmap(it->region, NULL, UNIT, &word) ==
                        0 &&
                    vmem_vm_get_name(it->vm) != NULL &&
                    vmem_vm_get_claims(it->vm) != 0 &&
-                   !vmem_vm_is_discard_forbidden(it->vm) &&
+                   !vmem_vm_is_uncoordinated_forbidden(it->vm) &&
                    vmem_vm_is_discard_needed(it->vm) &&
                    vmem_version() != NULL && vmem_reason_name(0) != NULL &&
                    vmem_blame_name(0) != NULL

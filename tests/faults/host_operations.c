@@ -67,7 +67,7 @@ static int make_mapped(struct scene *it, struct vmem_backing **backing)
 
 static int make_allocated(struct scene *it, struct vmem_backing **backing)
 {
-    const struct vmem_backing_request request = {
+    const struct vmem_backing_config request = {
         .struct_size = sizeof(request),
         .name = "host",
         .path = it->spec->kind == VMEM_BACKING_FILE ? part.path : NULL,

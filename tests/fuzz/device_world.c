@@ -170,7 +170,8 @@ static void pry(struct device_world *world)
          "resize in a callback");
     note(world, vmem_device_reset(device, VMEM_RESET_DRIVER, NULL) == -EDEADLK,
          "reset in a callback");
-    note(world, vmem_device_kick(device) == -EDEADLK, "kick in a callback");
+    note(world, vmem_device_notify_config(device) == -EDEADLK,
+         "kick in a callback");
     note(world, vmem_device_poll_resize(device) == -EDEADLK,
          "poll in a callback");
     note(world, vmem_device_set_driver_features(device, 0) == -EDEADLK,
@@ -231,13 +232,15 @@ static void take_config(struct device_world *world, struct fuzz_input *input,
         config->gpa = 0 - region_size;
     }
     if ((policy & 4) != 0) {
-        config->usable_n = (policy >> 4) * block_size + (policy >> 3 & 1);
+        config->usable_headroom =
+            (policy >> 4) * block_size + (policy >> 3 & 1);
     } else if ((policy & 8) != 0) {
-        config->usable_n = UINT64_MAX - (policy >> 4);
+        config->usable_headroom = UINT64_MAX - (policy >> 4);
     }
     /* The model adds units up in a loop. */
-    if (config->usable_n < block_size || block_size > (UINT64_C(2) << 30)) {
-        config->usable_n = block_size + (policy >> 7);
+    if (config->usable_headroom < block_size ||
+        block_size > (UINT64_C(2) << 30)) {
+        config->usable_headroom = block_size + (policy >> 7);
     }
     if (config->usable_policy == VMEM_USABLE_DEFAULT &&
         block_size > (UINT64_C(2) << 30)) {
@@ -454,7 +457,7 @@ static void free_device(struct device_world *world)
     world->free_in = how;
     device_world_told(world);
     if (how == 1) {
-        vmem_device_kick(world->device);
+        vmem_device_notify_config(world->device);
     } else if (how == 2) {
         /* Tells only if something is plugged. */
         model_reset(&world->model, VMEM_RESET_SYSTEM);

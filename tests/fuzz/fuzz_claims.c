@@ -428,7 +428,7 @@ static void check(struct state *state)
     fuzz_check(state->broken == NULL, "%s", state->broken);
     fuzz_check(vmem_vm_get_claims(state->vm) == claims, "%x, not %x",
                vmem_vm_get_claims(state->vm), claims);
-    fuzz_check(vmem_vm_is_discard_forbidden(state->vm) ==
+    fuzz_check(vmem_vm_is_uncoordinated_forbidden(state->vm) ==
                    ((claims & forbids) != 0),
                "forbidden");
     fuzz_check(vmem_vm_is_discard_needed(state->vm) == ((claims & needs) != 0),

@@ -213,7 +213,7 @@ static void add_listener(struct device_world *world, struct fuzz_input *input,
     recorder->window.offset = model->offset;
     recorder->window.size = model->size;
     recorder->granularity = model->granularity;
-    recorder->flags = (options & 5) == 5 ? VMEM_LISTENER_EXACT : 0;
+    recorder->flags = (options & 5) == 5 ? VMEM_LISTENER_EXACT_DISCARD : 0;
     recorder->touches = (options & 8) != 0;
     ret = recorder_add(recorder, world->region, &err);
     fuzz_check(ret == 0, "%s", err.message);
@@ -312,7 +312,7 @@ static void kick(struct device_world *world)
 {
     model_kick(&world->model);
     nudge(world);
-    fuzz_check(vmem_device_kick(world->device) == 0, "kick");
+    fuzz_check(vmem_device_notify_config(world->device) == 0, "kick");
 }
 
 /* Silence is noticed when somebody looks. */
@@ -339,7 +339,7 @@ static int visit_device(struct vmem_device *device, void *opaque)
     return device == world->device &&
                    vmem_region_new(world->vm, &config, &region, NULL) ==
                        -EDEADLK &&
-                   vmem_device_kick(device) == -EDEADLK
+                   vmem_device_notify_config(device) == -EDEADLK
                ? 6
                : 0;
 }
@@ -385,7 +385,7 @@ static void misuse(struct device_world *world)
                "devices");
     fuzz_check(vmem_device_free(NULL, &err) == 0, "NULL");
     fuzz_check(vmem_device_resize(NULL, 0, &err) == -EINVAL, "NULL");
-    fuzz_check(vmem_device_kick(NULL) == -EINVAL, "NULL");
+    fuzz_check(vmem_device_notify_config(NULL) == -EINVAL, "NULL");
     fuzz_check(vmem_device_poll_resize(NULL) == -EINVAL, "NULL");
     fuzz_check(vmem_device_reset(NULL, VMEM_RESET_DRIVER, &err) == -EINVAL,
                "NULL");

@@ -307,7 +307,7 @@ static int check_listener(const struct region_world *world,
     struct vmem_range window = listener->window;
     uint64_t smallest = UINT64_MAX;
 
-    if (listener->flags > VMEM_LISTENER_EXACT ||
+    if (listener->flags > VMEM_LISTENER_EXACT_DISCARD ||
         (listener->flags != 0 && listener->granularity == 0) ||
         (listener->granularity & (listener->granularity - 1)) != 0 ||
         (window.size == 0 && window.offset != 0)) {
@@ -352,7 +352,7 @@ static void add_listener(struct region_world *world, struct fuzz_input *input,
                                     ? UINT64_C(1) << 63
                                     : listener->granularity - 1;
     }
-    listener->flags = (options & 16) != 0 ? VMEM_LISTENER_EXACT : 0;
+    listener->flags = (options & 16) != 0 ? VMEM_LISTENER_EXACT_DISCARD : 0;
     listener->flags += (options & 96) == 96 ? 2 : 0;
     listener->touches = (options & 32) != 0;
 
@@ -460,7 +460,7 @@ static void expand(struct region_world *world, const struct vmem_range *window,
     if (expected == 0 && nr_pages > MAX_UNITS * 8) {
         return;
     }
-    ret = vmem_region_expand_bitmap(world->region, window, page_size, words);
+    ret = vmem_region_get_page_bitmap(world->region, window, page_size, words);
     fuzz_check(ret == expected, "ret %d, not %d", ret, expected);
     nr_pages = expected == 0 ? nr_pages : 0;
     for (uint64_t i = 0; i < (nr_pages + 63) / 64 * 64; i++) {

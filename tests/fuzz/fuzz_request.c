@@ -63,7 +63,7 @@ static void make_twins(void)
         .gpa = GPA,
         .block_size = BLOCK_SIZE,
         .usable_policy = VMEM_USABLE_EXTENT,
-        .usable_n = 8 * BLOCK_SIZE,
+        .usable_headroom = 8 * BLOCK_SIZE,
     };
     int ret = 0;
 

@@ -118,7 +118,7 @@ static struct vmem_backing_mapping good_mapping = {
     .size = REGION_SIZE,
     .fd = -1,
 };
-static const struct vmem_backing_request good_request = {
+static const struct vmem_backing_config good_request = {
     .struct_size = sizeof(good_request),
     .name = "request",
     .path = "/nonexistent/memory",
@@ -340,8 +340,8 @@ static const struct struct_input inputs[] = {
       sizeof(good_request),
       make_request,
       true,
-      { AT(vmem_backing_request, name), AT(vmem_backing_request, path) },
-      AT(vmem_backing_request, populate_threads) },
+      { AT(vmem_backing_config, name), AT(vmem_backing_config, path) },
+      AT(vmem_backing_config, populate_threads) },
     { &good_region,
       sizeof(good_region),
       make_region,

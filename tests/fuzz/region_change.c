@@ -23,7 +23,7 @@ size_t region_change_nr_calls(const struct region_world *world,
 
 bool region_change_is_exact(const struct recorder *listener)
 {
-    return (listener->flags & VMEM_LISTENER_EXACT) != 0;
+    return (listener->flags & VMEM_LISTENER_EXACT_DISCARD) != 0;
 }
 
 unsigned region_change_find_veto(const struct region_world *world,

@@ -279,11 +279,11 @@ static void pry(struct region_world *world, const struct vmem_range *range)
                                                      visit_other, &walk) == 0 &&
                           walk.nr_runs == OTHER_UNITS / 2,
                       "a walk over another region");
-    region_world_note(world,
-                      vmem_region_expand_bitmap(world->other, NULL, 1, &word) ==
-                              0 &&
-                          word == 0x55,
-                      "pages of another region");
+    region_world_note(
+        world,
+        vmem_region_get_page_bitmap(world->other, NULL, 1, &word) == 0 &&
+            word == 0x55,
+        "pages of another region");
     region_world_note(world,
                       vmem_region_with_populated(world->other, &one, never,
                                                  world, NULL) == -EDEADLK,
@@ -305,8 +305,8 @@ static void inside_listener(struct recorder *recorder, enum recorder_call call,
     }
     pry(world, range);
     region_world_note(world,
-                      vmem_region_expand_bitmap(world->region, &all,
-                                                world->unit, words) == 0 &&
+                      vmem_region_get_page_bitmap(world->region, &all,
+                                                  world->unit, words) == 0 &&
                           (words[0] & 1) == world->populated[0],
                       "pages in a callback");
     if (recorder->listener != NULL) {

@@ -138,7 +138,7 @@ void step_trace(enum space_kind kind, const char *path)
         world_device_config(recorded->block_size, recorded->requested_size);
     device.gpa = recorded->gpa;
     device.usable_policy = recorded->usable_policy;
-    device.usable_n = recorded->usable_extent;
+    device.usable_headroom = recorded->usable_extent;
     step_open(&space, &edu, kind);
     world_make(&play.world, recorded->region_size, &device);
     world_make_dma(&play.world, &space, NULL);

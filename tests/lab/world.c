@@ -50,10 +50,10 @@ void world_make(struct world *world, uint64_t region_size,
                                        .log = count_log,
                                        .opaque = world };
     need(vmem_vm_new(&vm, &world->vm, &err), "machine", &err);
-    const struct vmem_backing_request memory = { .struct_size = sizeof(memory),
-                                                 .name = "memory",
-                                                 .size = region_size,
-                                                 .kind = VMEM_BACKING_MEMFD };
+    const struct vmem_backing_config memory = { .struct_size = sizeof(memory),
+                                                .name = "memory",
+                                                .size = region_size,
+                                                .kind = VMEM_BACKING_MEMFD };
     need(vmem_backing_new_allocated(world->vm, &memory, &world->backing, &err),
          "memory", &err);
     struct vmem_backing_info info = { .struct_size = sizeof(info) };

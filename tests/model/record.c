@@ -316,7 +316,7 @@ static void add(unsigned int nr, unsigned int from, unsigned int size,
         .name = nr == 0 ? "first" : "second",
         .window = range_of(from, size),
         .granularity = mode == RUNS ? 0 : BLOCK_SIZE,
-        .flags = mode == EXACT ? VMEM_LISTENER_EXACT : 0,
+        .flags = mode == EXACT ? VMEM_LISTENER_EXACT_DISCARD : 0,
     };
     const struct vmem_listener_ops ops = {
         .struct_size = sizeof(ops),

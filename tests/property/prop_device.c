@@ -69,21 +69,22 @@ static struct vmem_device_config random_config(struct pair *pair,
     }
     switch (below(pair, 4)) {
     case 0:
-        config.usable_n = 0;
+        config.usable_headroom = 0;
         break;
     case 1:
-        config.usable_n = below(pair, 5) * block + below(pair, 3);
+        config.usable_headroom = below(pair, 5) * block + below(pair, 3);
         break;
     case 2:
-        config.usable_n = UINT64_MAX - below(pair, 3);
+        config.usable_headroom = UINT64_MAX - below(pair, 3);
         break;
     default:
-        config.usable_n = 3 * block / 2 + 1;
+        config.usable_headroom = 3 * block / 2 + 1;
         break;
     }
     /* The model adds up units in a loop. */
-    if (config.usable_n != 0 && *region_size / config.usable_n > 5000) {
-        config.usable_n = block;
+    if (config.usable_headroom != 0 &&
+        *region_size / config.usable_headroom > 5000) {
+        config.usable_headroom = block;
     }
     if (config.usable_policy != VMEM_USABLE_ALL && block > RIG_GIB) {
         config.usable_policy = VMEM_USABLE_EXTENT;
@@ -340,11 +341,13 @@ static void do_listener(struct pair *pair)
         (1 + below(pair, model->nr_blocks - first)) * model->block_size;
     wanted->granularity =
         one_in(pair, 3) ? 0 : model->block_size >> below(pair, 2);
-    pair->listeners[who] = rig_listen_to(
-        pair->rig, names[who],
-        (struct vmem_range){ wanted->offset, wanted->size },
-        wanted->granularity,
-        wanted->granularity != 0 && one_in(pair, 2) ? VMEM_LISTENER_EXACT : 0);
+    pair->listeners[who] =
+        rig_listen_to(pair->rig, names[who],
+                      (struct vmem_range){ wanted->offset, wanted->size },
+                      wanted->granularity,
+                      wanted->granularity != 0 && one_in(pair, 2)
+                          ? VMEM_LISTENER_EXACT_DISCARD
+                          : 0);
 }
 
 static void do_features(struct pair *pair)
@@ -397,7 +400,7 @@ static void do_operation(struct pair *pair)
     } else {
         pair->rig->now_ns += below(pair, 20) * 1000000000;
         vmem_device_poll_resize(pair->rig->device);
-        vmem_device_kick(pair->rig->device);
+        vmem_device_notify_config(pair->rig->device);
         model_kick(&pair->model);
     }
 }

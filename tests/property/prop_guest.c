@@ -647,7 +647,7 @@ static void settle(struct world *w)
     vmem_guest_unpin(w->guest, 0, UINT64_MAX);
     if (w->frozen) {
         op_busy(w); /* it notifies by itself */
-    } else if (vmem_device_kick(w->device) < 0) {
+    } else if (vmem_device_notify_config(w->device) < 0) {
         fail(w, "a kick failed");
     }
     w->status = vmem_guest_run(w->guest);

@@ -213,7 +213,7 @@ static void check_calls(const struct run *run)
         const struct recorder *it = &run->listeners[run->order[i]];
         const size_t first = it->window.offset;
         const size_t end = first + it->window.size;
-        const bool exact = (it->flags & VMEM_LISTENER_EXACT) != 0;
+        const bool exact = (it->flags & VMEM_LISTENER_EXACT_DISCARD) != 0;
 
         if (it->nr_populates !=
                 model_count_calls(appeared, first, end, it->granularity) ||
@@ -474,8 +474,9 @@ static void add_listener(struct run *run)
         it->window = (struct vmem_range){ 0, 0 };
     }
     it->granularity = one_in(run, 2) ? 0 : (uint64_t)1 << up_to(run, 6);
-    it->flags =
-        it->granularity != 0 && one_in(run, 2) ? VMEM_LISTENER_EXACT : 0;
+    it->flags = it->granularity != 0 && one_in(run, 2)
+                    ? VMEM_LISTENER_EXACT_DISCARD
+                    : 0;
     it->memory = &run->memory;
     it->touches = one_in(run, 2);
     has_chunk_that_fits =

@@ -743,7 +743,7 @@ static int call_backing_info(struct stage *it)
 static int call_claims(struct stage *it)
 {
     /* A mapper or a watcher's claim may forbid, on any thread. */
-    (void)vmem_vm_is_discard_forbidden(it->vm);
+    (void)vmem_vm_is_uncoordinated_forbidden(it->vm);
     return vmem_vm_get_claims(it->vm) == 0 || !vmem_vm_is_discard_needed(it->vm)
                ? -EPROTO
                : 0;
@@ -768,7 +768,7 @@ static int walk(struct vmem_region *region)
             vmem_region_for_each_discarded(region, &top, count_range, &nr_runs);
     }
     if (ret == 0) {
-        ret = vmem_region_expand_bitmap(region, &high, UNIT, &word);
+        ret = vmem_region_get_page_bitmap(region, &high, UNIT, &word);
     }
     return ret < 0 ? ret : nr_runs == 2 && word == 0xf ? 0 : -EPROTO;
 }
@@ -913,7 +913,7 @@ static int call_resize(struct stage *it)
 
 static int call_kick(struct stage *it)
 {
-    return vmem_device_kick(it->device);
+    return vmem_device_notify_config(it->device);
 }
 
 static int call_poll(struct stage *it)
@@ -1026,7 +1026,7 @@ static int call_backing_mapped(struct stage *it)
 
 static int call_backing_allocated(struct stage *it)
 {
-    const struct vmem_backing_request memory_request = {
+    const struct vmem_backing_config memory_request = {
         .struct_size = sizeof(memory_request),
         .name = "new",
         .size = STAGE_SIZE,
@@ -1167,14 +1167,14 @@ const struct stage_call stage_calls[] = {
     { "vmem_device_write_config", STAGE_ASK, 0, call_write_config },
     { "vmem_backing_get_info vmem_backing_get_stats vmem_backing_get_usage",
       STAGE_ASK, 0, call_backing_info },
-    { "vmem_vm_get_claims vmem_vm_is_discard_forbidden "
+    { "vmem_vm_get_claims vmem_vm_is_uncoordinated_forbidden "
       "vmem_vm_is_discard_needed",
       STAGE_ASK, 0, call_claims },
     { "vmem_region_for_each_populated vmem_region_for_each_discarded "
-      "vmem_region_expand_bitmap",
+      "vmem_region_get_page_bitmap",
       STAGE_WALK_OWN, 0, call_walk_own },
     { "vmem_region_for_each_populated vmem_region_for_each_discarded "
-      "vmem_region_expand_bitmap",
+      "vmem_region_get_page_bitmap",
       STAGE_WALK_OTHER, 0, call_walk_other },
     { "vmem_region_with_populated", STAGE_HOLD_OWN, 0, call_hold_own },
     { "vmem_region_with_populated", STAGE_HOLD_OTHER, 0, call_hold_other },
@@ -1197,7 +1197,7 @@ const struct stage_call stage_calls[] = {
     { "vmem_device_reset", STAGE_BLOCKS, 0, call_reset_system },
     { "vmem_device_reset", STAGE_SIZES, 0, call_reset_driver },
     { "vmem_device_resize", STAGE_SIZES, 0, call_resize },
-    { "vmem_device_kick", STAGE_SIZES, 0, call_kick },
+    { "vmem_device_notify_config", STAGE_SIZES, 0, call_kick },
     { "vmem_device_poll_resize", STAGE_SIZES, 0, call_poll },
     { "vmem_device_set_driver_features", STAGE_SIZES, 0, call_features },
     { "vmem_region_freeze", STAGE_FREEZE, 0, call_freeze_own },

@@ -193,7 +193,7 @@ static void reader(struct stress_thread *thread)
     uint32_t held = 0;
 
     check_set(vmem_vm_get_claims(world->vm));
-    vmem_vm_is_discard_forbidden(world->vm);
+    vmem_vm_is_uncoordinated_forbidden(world->vm);
     vmem_vm_is_discard_needed(world->vm);
     STRESS_CHECK(vmem_vm_for_each_claim(world->vm, visit, &held) == 0);
     check_set(held);

@@ -253,7 +253,7 @@ static void host(struct stress_thread *thread)
 
     switch (stress_below(thread, 16)) {
     case 0:
-        STRESS_CHECK(vmem_device_kick(world->device) == 0);
+        STRESS_CHECK(vmem_device_notify_config(world->device) == 0);
         break;
     case 1:
         STRESS_CHECK(vmem_device_poll_resize(world->device) == 0);
@@ -334,7 +334,8 @@ static void listeners(struct stress_thread *thread)
     config.window.size = BLOCK * (1 + stress_below(thread, NR_BLOCKS / 2));
     if (stress_chance(thread, 2)) {
         config.granularity = BLOCK;
-        config.flags = stress_chance(thread, 2) ? VMEM_LISTENER_EXACT : 0;
+        config.flags =
+            stress_chance(thread, 2) ? VMEM_LISTENER_EXACT_DISCARD : 0;
     }
     follower->is_gone = false;
     follower->nr_calls = 0;
@@ -401,8 +402,8 @@ static int check_held(const struct vmem_range *range, void *opaque)
                                                 &populated) == 0);
     STRESS_CHECK(vmem_region_for_each_discarded(world->region, NULL, check_run,
                                                 &discarded) == 0);
-    STRESS_CHECK(vmem_region_expand_bitmap(world->region, NULL, BLOCK, words) ==
-                 0);
+    STRESS_CHECK(
+        vmem_region_get_page_bitmap(world->region, NULL, BLOCK, words) == 0);
     STRESS_CHECK(vmem_region_get_info(world->region, &info) == 0);
     for (unsigned int i = 0; i < NR_BLOCKS / 64; i++) {
         nr_set += (uint64_t)__builtin_popcountll(words[i]);
@@ -510,7 +511,7 @@ static bool open_world(struct world *world)
         .gpa = GPA,
         .block_size = BLOCK,
         .usable_policy = VMEM_USABLE_EXTENT,
-        .usable_n = 16 * BLOCK,
+        .usable_headroom = 16 * BLOCK,
         .flags = VMEM_DEVICE_MEASURE_LATENCY,
         .stall_after_ns = 50000000,
     };

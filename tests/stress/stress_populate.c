@@ -62,7 +62,7 @@ static void reader(struct stress_thread *thread)
 static struct vmem_backing *make(struct vmem_vm *vm, const char *name,
                                  uint64_t size)
 {
-    const struct vmem_backing_request request = {
+    const struct vmem_backing_config request = {
         .struct_size = sizeof(request),
         .name = name,
         .size = size,

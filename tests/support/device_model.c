@@ -37,7 +37,7 @@ void model_init(struct device_model *model,
     model->block_size = config->block_size;
     model->requested_size = config->requested_size;
     model->policy = config->usable_policy;
-    model->n = config->usable_n;
+    model->n = config->usable_headroom;
     model->features = config->features;
     model->insists = (config->flags & VMEM_DEVICE_REQUIRE_INACCESSIBLE) != 0;
     if (model->policy == VMEM_USABLE_DEFAULT) {

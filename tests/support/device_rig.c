@@ -207,7 +207,7 @@ static struct vmem_device_config config_of(const struct rig_options *options)
             config.requested_size != 0 ? config.requested_size : RIG_REQUESTED;
         if (config.usable_policy == VMEM_USABLE_DEFAULT) {
             config.usable_policy = VMEM_USABLE_EXTENT;
-            config.usable_n = RIG_USABLE - RIG_REQUESTED;
+            config.usable_headroom = RIG_USABLE - RIG_REQUESTED;
         }
     }
     return config;
@@ -438,7 +438,7 @@ int rig_listener_add(struct rig_listener *listener,
         listener->window.size = vmem_region_get_size(listener->rig->region);
     }
     listener->granularity = config->granularity;
-    listener->exact = (config->flags & VMEM_LISTENER_EXACT) != 0;
+    listener->exact = (config->flags & VMEM_LISTENER_EXACT_DISCARD) != 0;
     return vmem_listener_add(listener->rig->region, config, &ops, listener,
                              &listener->handle, err);
 }

@@ -218,7 +218,7 @@ static void on_discard(const struct vmem_range *range, void *opaque)
     recorder->nr_discards++;
     journal_add(recorder->journal, recorder->name, '-', range);
     if (check_range(recorder, "discard", range,
-                    (recorder->flags & VMEM_LISTENER_EXACT) != 0)) {
+                    (recorder->flags & VMEM_LISTENER_EXACT_DISCARD) != 0)) {
         fill_shadow(recorder, "discard", range, 0);
     }
     if (recorder->inside != NULL) {

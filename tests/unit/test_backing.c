@@ -96,9 +96,9 @@ static struct vmem_backing_mapping describe(const struct host_memory *memory)
     return mapping;
 }
 
-static struct vmem_backing_request request_of(uint32_t kind, uint64_t size)
+static struct vmem_backing_config request_of(uint32_t kind, uint64_t size)
 {
-    const struct vmem_backing_request request = {
+    const struct vmem_backing_config request = {
         .struct_size = sizeof(request),
         .name = "ram0",
         .kind = kind,
@@ -833,8 +833,7 @@ static void kinds_are_made(void **state)
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         const unsigned int nr_fds = host_nr_fds();
-        struct vmem_backing_request request =
-            request_of(cases[i].kind, MIB(16));
+        struct vmem_backing_config request = request_of(cases[i].kind, MIB(16));
         struct vmem_error err = VMEM_ERROR_INIT;
         struct vmem_backing *backing;
         struct vmem_backing_info info;
@@ -872,7 +871,7 @@ static void small_memory_is_made(void **state)
 {
     struct fixture *fixture = *state;
     const uint64_t page_size = (uint64_t)sysconf(_SC_PAGESIZE);
-    struct vmem_backing_request request =
+    struct vmem_backing_config request =
         request_of(VMEM_BACKING_ANON, page_size);
     struct vmem_backing *backing;
 
@@ -884,7 +883,7 @@ static void small_memory_is_made(void **state)
 }
 
 static void refuse_request(struct fixture *fixture,
-                           const struct vmem_backing_request *request, int code,
+                           const struct vmem_backing_config *request, int code,
                            uint32_t reason, const char *text)
 {
     struct vmem_backing *backing = (struct vmem_backing *)0x1;
@@ -905,9 +904,9 @@ static void refuse_request(struct fixture *fixture,
 static void requests_are_checked(void **state)
 {
     struct fixture *fixture = *state;
-    const struct vmem_backing_request good =
+    const struct vmem_backing_config good =
         request_of(VMEM_BACKING_MEMFD, MIB(4));
-    struct vmem_backing_request bad;
+    struct vmem_backing_config bad;
     struct vmem_backing *backing;
 
     assert_int_equal(vmem_backing_new_allocated(NULL, &good, &backing, NULL),
@@ -915,7 +914,7 @@ static void requests_are_checked(void **state)
     assert_int_equal(vmem_backing_new_allocated(fixture->vm, &good, NULL, NULL),
                      -EINVAL);
     refuse_request(fixture, NULL, -EINVAL, VMEM_REASON_ARGUMENT,
-                   "vmem_backing_request is NULL");
+                   "vmem_backing_config is NULL");
 
 #define BAD(member, value, code, reason, text)                                 \
     do {                                                                       \
@@ -971,7 +970,7 @@ static void requests_are_checked(void **state)
 
 static void check_made_file(struct fixture *fixture, bool on_disk)
 {
-    struct vmem_backing_request request = request_of(VMEM_BACKING_FILE, MIB(4));
+    struct vmem_backing_config request = request_of(VMEM_BACKING_FILE, MIB(4));
     struct vmem_backing *backing;
     struct vmem_backing_info info;
     struct stat status;
@@ -1030,7 +1029,7 @@ static void files_are_made_and_grown_but_not_cut(void **state)
 
 static void paths_that_cannot_be_opened_are_named(void **state)
 {
-    struct vmem_backing_request request = request_of(VMEM_BACKING_FILE, MIB(4));
+    struct vmem_backing_config request = request_of(VMEM_BACKING_FILE, MIB(4));
 
     request.path = "/nonexistent/ram";
     refuse_request(*state, &request, -ENOENT, VMEM_REASON_OS,
@@ -1050,7 +1049,7 @@ static void paths_that_cannot_be_opened_are_named(void **state)
 static void a_private_file_can_be_made(void **state)
 {
     struct fixture *fixture = *state;
-    struct vmem_backing_request request = request_of(VMEM_BACKING_FILE, MIB(4));
+    struct vmem_backing_config request = request_of(VMEM_BACKING_FILE, MIB(4));
     struct vmem_backing *backing;
     char path[64];
 
@@ -1070,8 +1069,7 @@ static void a_private_file_can_be_made(void **state)
 static void memfds_are_made_where_they_must_not_be_executable(void **state)
 {
     struct fixture *fixture = *state;
-    struct vmem_backing_request request =
-        request_of(VMEM_BACKING_MEMFD, MIB(4));
+    struct vmem_backing_config request = request_of(VMEM_BACKING_MEMFD, MIB(4));
     struct fake_sys fake = {
         .call = FAKE_MEMFD_CREATE, .first = 1, .count = 1, .error = EACCES
     };
@@ -1209,7 +1207,7 @@ static void long_discards_go_in_bounded_steps(void **state)
     static const uint32_t kinds[] = { VMEM_BACKING_ANON, VMEM_BACKING_MEMFD };
 
     for (size_t kind = 0; kind < 2; kind++) {
-        const struct vmem_backing_request request =
+        const struct vmem_backing_config request =
             request_of(kinds[kind], size);
         struct vmem_backing *backing;
         uint64_t hva;
@@ -1335,7 +1333,7 @@ static void reading_anonymous_memory_makes_nothing_resident(void **state)
 static void a_whole_file_is_measured_by_its_blocks(void **state)
 {
     struct fixture *fixture = *state;
-    const struct vmem_backing_request request =
+    const struct vmem_backing_config request =
         request_of(VMEM_BACKING_MEMFD, MIB(4));
     const struct vmem_range half = { 0, MIB(2) };
     struct vmem_backing *backing;

@@ -52,7 +52,7 @@ static int tear_down(void **state)
 struct recipe {
     struct host_memory memory;
     struct vmem_backing_mapping mapping;
-    struct vmem_backing_request request;
+    struct vmem_backing_config request;
     bool is_request;
     char path[64];
 };
@@ -102,7 +102,7 @@ static bool cook_request(struct recipe *recipe, uint32_t kind, uint64_t size)
     memset(recipe, 0, sizeof(*recipe));
     recipe->memory.fd = -1;
     recipe->is_request = true;
-    recipe->request = (struct vmem_backing_request){
+    recipe->request = (struct vmem_backing_config){
         .struct_size = sizeof(recipe->request),
         .name = "made",
         .kind = kind,

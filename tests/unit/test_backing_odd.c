@@ -79,7 +79,7 @@ static int try_mapping(const struct vmem_backing_mapping *mapping,
     return ret;
 }
 
-static int try_request(const struct vmem_backing_request *request,
+static int try_request(const struct vmem_backing_config *request,
                        struct fake_sys *fake, struct vmem_error *err)
 {
     struct vmem_backing *backing;
@@ -410,7 +410,7 @@ static void a_path_that_may_not_be_written_is_read_only(void **state)
         { EISDIR, VMEM_REASON_OS },
     };
     char path[64];
-    struct vmem_backing_request request = {
+    struct vmem_backing_config request = {
         .struct_size = sizeof(request),
         .name = "ram0",
         .kind = VMEM_BACKING_FILE,
@@ -435,7 +435,7 @@ static void a_path_that_may_not_be_written_is_read_only(void **state)
 static void a_file_that_somebody_else_grew_is_not_cut(void **state)
 {
     char path[64];
-    struct vmem_backing_request request = {
+    struct vmem_backing_config request = {
         .struct_size = sizeof(request),
         .name = "ram0",
         .kind = VMEM_BACKING_FILE,
@@ -471,7 +471,7 @@ static void a_file_that_somebody_else_grew_is_not_cut(void **state)
 
 static void a_memfd_refused_for_another_reason_keeps_its_error(void **state)
 {
-    struct vmem_backing_request request = {
+    struct vmem_backing_config request = {
         .struct_size = sizeof(request),
         .name = "ram0",
         .kind = VMEM_BACKING_HUGETLB_MEMFD,
@@ -504,14 +504,14 @@ static void a_memfd_refused_for_another_reason_keeps_its_error(void **state)
 
 static void page_sizes_and_paths_of_requests_are_checked(void **state)
 {
-    const struct vmem_backing_request tiny_huge_pages = {
+    const struct vmem_backing_config tiny_huge_pages = {
         .struct_size = sizeof(tiny_huge_pages),
         .name = "ram0",
         .kind = VMEM_BACKING_HUGETLB_ANON,
         .size = MIB(2),
         .page_size = vmemi_sys_get()->page_size(),
     };
-    struct vmem_backing_request named = {
+    struct vmem_backing_config named = {
         .struct_size = sizeof(named),
         .name = "ram0",
         .kind = VMEM_BACKING_FILE,
@@ -536,7 +536,7 @@ static void page_sizes_and_paths_of_requests_are_checked(void **state)
 static void the_page_size_of_a_file_is_that_of_its_file_system(void **state)
 {
     char path[64];
-    const struct vmem_backing_request request = {
+    const struct vmem_backing_config request = {
         .struct_size = sizeof(request),
         .name = "ram0",
         .kind = VMEM_BACKING_FILE,
@@ -563,7 +563,7 @@ static void steps_on_large_file_blocks_end_on_blocks(void **state)
     const uint64_t size = VMEM_BACKING_STEP + MIB(2);
     const struct vmem_range range = { KIB(64), size - KIB(64) };
     char path[64];
-    const struct vmem_backing_request request = {
+    const struct vmem_backing_config request = {
         .struct_size = sizeof(request),
         .name = "ram0",
         .kind = VMEM_BACKING_FILE,
@@ -600,7 +600,7 @@ static void steps_on_large_file_blocks_end_on_blocks(void **state)
 static void a_populate_stops_at_the_step_that_fails(void **state)
 {
     const struct vmem_range all = { 0, 2 * VMEM_BACKING_STEP };
-    const struct vmem_backing_request request = {
+    const struct vmem_backing_config request = {
         .struct_size = sizeof(request),
         .name = "ram0",
         .kind = VMEM_BACKING_ANON,

@@ -72,7 +72,7 @@ static struct vmem_backing *accept(const struct host_memory *memory,
 static struct vmem_backing *make(uint32_t kind, uint64_t size,
                                  struct host_memory *memory)
 {
-    const struct vmem_backing_request request = {
+    const struct vmem_backing_config request = {
         .struct_size = sizeof(request),
         .name = "made",
         .kind = kind,

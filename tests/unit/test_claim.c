@@ -157,18 +157,19 @@ static void readers_learn_what_is_forbidden_and_needed(void **state)
     struct vmem_vm *vm = new_vm();
 
     (void)state;
-    assert_false(vmem_vm_is_discard_forbidden(vm));
+    assert_false(vmem_vm_is_uncoordinated_forbidden(vm));
     assert_false(vmem_vm_is_discard_needed(vm));
     for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
         struct vmem_discard_claim *claim = take(vm, cases[i].kind, "a");
 
-        assert_int_equal(vmem_vm_is_discard_forbidden(vm), cases[i].forbidden);
+        assert_int_equal(vmem_vm_is_uncoordinated_forbidden(vm),
+                         cases[i].forbidden);
         assert_int_equal(vmem_vm_is_discard_needed(vm), cases[i].needed);
         release(vm, claim);
     }
     both[0] = take(vm, FORBID_UNCOORDINATED, "vfio");
     both[1] = take(vm, NEED_COORDINATED, "virtio-mem");
-    assert_true(vmem_vm_is_discard_forbidden(vm));
+    assert_true(vmem_vm_is_uncoordinated_forbidden(vm));
     assert_true(vmem_vm_is_discard_needed(vm));
     release(vm, both[0]);
     release(vm, both[1]);
@@ -278,11 +279,11 @@ static void a_claim_can_be_given_up_early(void **state)
 
     (void)state;
     release(vm, mediated);
-    assert_true(vmem_vm_is_discard_forbidden(vm));
+    assert_true(vmem_vm_is_uncoordinated_forbidden(vm));
     assert_int_equal(vmem_discard_claim_release(vm, mediated, NULL), -ENOENT);
-    assert_true(vmem_vm_is_discard_forbidden(vm));
+    assert_true(vmem_vm_is_uncoordinated_forbidden(vm));
     release(vm, physical);
-    assert_false(vmem_vm_is_discard_forbidden(vm));
+    assert_false(vmem_vm_is_uncoordinated_forbidden(vm));
     close_vm(vm);
 }
 

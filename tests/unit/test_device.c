@@ -644,7 +644,7 @@ static void free_works_in_each_of_its_own_notifications(void **u)
             break;
         case 1:
             rig->on_config_changed = free_in_notification;
-            assert_int_equal(vmem_device_kick(device), 0);
+            assert_int_equal(vmem_device_notify_config(device), 0);
             break;
         case 2:
             rig->on_config_changed = free_in_notification;
@@ -858,7 +858,7 @@ static void try_everything(struct rig *rig)
     attempts->ret[0] = vmem_device_handle_request(
         device, request, sizeof(request), bytes, 10, NULL);
     attempts->ret[1] = vmem_device_resize(device, 0, NULL);
-    attempts->ret[2] = vmem_device_kick(device);
+    attempts->ret[2] = vmem_device_notify_config(device);
     attempts->ret[3] = vmem_device_reset(device, VMEM_RESET_DRIVER, NULL);
     attempts->ret[4] = vmem_device_poll_resize(device);
     attempts->ret[5] = vmem_device_free(device, NULL);
@@ -912,7 +912,7 @@ static void do_everything(struct rig *rig)
     attempts->ret[0] = vmem_device_handle_request(
         rig->device, request, sizeof(request), bytes, 10, NULL);
     attempts->ret[1] = vmem_device_resize(rig->device, RIG_BLOCK, NULL);
-    attempts->ret[2] = vmem_device_kick(rig->device);
+    attempts->ret[2] = vmem_device_notify_config(rig->device);
     attempts->ret[3] = vmem_device_reset(rig->device, VMEM_RESET_SYSTEM, NULL);
     attempts->ret[4] = vmem_device_poll_resize(rig->device);
     attempts->ret[5] = vmem_region_freeze(rig->region, "x", NULL);

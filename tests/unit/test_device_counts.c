@@ -50,7 +50,7 @@ static void requests_resizes_and_resets_never_allocate(void **u)
         rig_unplug_all(rig);
         rig_plug(rig, 5, 5);
         vmem_device_reset(rig->device, VMEM_RESET_SYSTEM, NULL);
-        vmem_device_kick(rig->device);
+        vmem_device_notify_config(rig->device);
         vmem_device_poll_resize(rig->device);
         vmem_device_read_config(rig->device, 0, bytes, sizeof(bytes));
         vmem_device_write_config(rig->device, 0, bytes, sizeof(bytes));
@@ -145,7 +145,7 @@ static void chunks_cost_a_call_each_where_a_listener_asks_for_them(void **u)
 
     (void)u;
     rig_listen_to(rig, "exact", (struct vmem_range){ 0, 0 }, RIG_BLOCK,
-                  VMEM_LISTENER_EXACT);
+                  VMEM_LISTENER_EXACT_DISCARD);
     rig_listen_to(rig, "chunks", (struct vmem_range){ 0, 0 }, RIG_BLOCK, 0);
     counts = count(rig);
     assert_int_equal(rig_plug(rig, 0, 100), ACK);

@@ -203,7 +203,7 @@ static void a_failed_plug_leaves_no_bit_no_size_and_no_mapping(void **u)
         struct rig_listener *first = rig_listen(rig, "first");
         struct rig_listener *dma =
             rig_listen_to(rig, "dma", (struct vmem_range){ 0, 0 }, RIG_BLOCK,
-                          VMEM_LISTENER_EXACT);
+                          VMEM_LISTENER_EXACT_DISCARD);
         struct rig_shot shot = rig_shot(rig);
 
         (void)u;
@@ -226,7 +226,7 @@ static void everybody_lets_go_before_memory_is_discarded(void **u)
     (void)u;
     rig_listen(rig, "dma");
     rig_listen_to(rig, "slots", (struct vmem_range){ 0, 0 }, RIG_BLOCK,
-                  VMEM_LISTENER_EXACT);
+                  VMEM_LISTENER_EXACT_DISCARD);
     assert_int_equal(rig_plug(rig, 0, 8), ACK);
     rig_clear_events(rig);
     assert_int_equal(rig_unplug(rig, 2, 2), ACK);

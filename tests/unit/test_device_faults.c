@@ -26,7 +26,7 @@ static struct bench bench_new(void)
     bench.listeners[1] =
         rig_listen_to(bench.rig, "exact",
                       (struct vmem_range){ 6 * RIG_BLOCK, 60 * RIG_BLOCK },
-                      RIG_BLOCK, VMEM_LISTENER_EXACT);
+                      RIG_BLOCK, VMEM_LISTENER_EXACT_DISCARD);
     bench.listeners[2] = rig_listen_to(
         bench.rig, "chunks", (struct vmem_range){ 0, 0 }, RIG_BLOCK, 0);
     rig_clear_events(bench.rig);

@@ -173,7 +173,7 @@ static void resizes_resets_and_freezes_are_told(void **state)
     assert_int_equal(vmem_device_reset(rig->device, VMEM_RESET_SYSTEM, NULL),
                      -EBUSY);
     rig_thaw(rig, "a");
-    assert_int_equal(vmem_device_kick(rig->device), 0);
+    assert_int_equal(vmem_device_notify_config(rig->device), 0);
     rig_thaw(rig, "b");
     assert_int_equal(vmem_device_reset(rig->device, VMEM_RESET_DRIVER, NULL),
                      0);

@@ -601,7 +601,7 @@ static void the_backing_says_where_memory_is(void **state)
 
     (void)state;
     for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
-        const struct vmem_backing_request request = {
+        const struct vmem_backing_config request = {
             .struct_size = sizeof(request),
             .name = "memory",
             .size = 4 * MIB,
@@ -787,9 +787,9 @@ static void a_claim_is_held_while_something_is_attached(void **state)
                      -EBUSY);
     assert_non_null(strstr(err.message, "fake/a, fake/b"));
     assert_int_equal(vmem_dma_detach(a, NULL), 0);
-    assert_true(vmem_vm_is_discard_forbidden(it.world.vm));
+    assert_true(vmem_vm_is_uncoordinated_forbidden(it.world.vm));
     assert_int_equal(vmem_dma_detach(b, NULL), 0);
-    assert_false(vmem_vm_is_discard_forbidden(it.world.vm));
+    assert_false(vmem_vm_is_uncoordinated_forbidden(it.world.vm));
     close_world(&it);
 }
 

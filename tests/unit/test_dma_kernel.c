@@ -228,7 +228,7 @@ static struct rig *rig_of(const struct trace_device *device)
             .block_size = device->block_size,
             .requested_size = device->requested_size,
             .usable_policy = device->usable_policy,
-            .usable_n = device->usable_extent,
+            .usable_headroom = device->usable_extent,
         },
     });
 }
@@ -539,7 +539,7 @@ static void what_is_mapped_already_stays(void **state)
 static void check_file(uint32_t kind, uint64_t flags, const char *path,
                        bool by_file)
 {
-    const struct vmem_backing_request request = {
+    const struct vmem_backing_config request = {
         .struct_size = sizeof(request),
         .name = "memory",
         .path = path,

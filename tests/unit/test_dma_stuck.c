@@ -294,7 +294,7 @@ static void a_leaving_attachment_guards_its_memory(void **state)
     expect_stuck(&it, 6, 6);
     assert_int_equal(vmem_dma_detach(it.attachment, NULL), -EIO);
     assert_int_equal(vmem_dma_retry_unmaps(it.fake.dma, NULL), -EIO);
-    assert_true(vmem_vm_is_discard_forbidden(it.world.vm));
+    assert_true(vmem_vm_is_uncoordinated_forbidden(it.world.vm));
     assert_int_equal(unplug(&it, 0, 8), 0);
     assert_int_equal(plug(&it, 5, 1), -EBUSY);
     assert_int_equal(plug(&it, 9, 1), 0);
@@ -404,7 +404,7 @@ static void what_was_taken_away_is_detached_at_the_second_try(void **state)
             assert_int_equal(err.range.offset, 0);
             assert_int_equal(err.range.size, PAGE);
             assert_int_equal(fake_dma_stats(&it.fake).nr_stuck, 8);
-            assert_true(vmem_vm_is_discard_forbidden(it.world.vm));
+            assert_true(vmem_vm_is_uncoordinated_forbidden(it.world.vm));
             close_fixture(&it);
         }
     }

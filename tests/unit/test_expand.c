@@ -133,8 +133,8 @@ static void expand_and_check(struct world *world,
     for (size_t i = 0; i <= MAX_WORDS; i++) {
         world->words[i] = UNTOUCHED;
     }
-    assert_int_equal(vmem_region_expand_bitmap(world->region, window, page_size,
-                                               world->words),
+    assert_int_equal(vmem_region_get_page_bitmap(world->region, window,
+                                                 page_size, world->words),
                      0);
     check_words(world, window != NULL ? window : &all, page_size);
 }
@@ -257,22 +257,22 @@ static void a_refused_call_writes_nothing(void **state)
     (void)state;
     open_world(&world);
     for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
-        assert_int_equal(vmem_region_expand_bitmap(world.region,
-                                                   &cases[i].window,
-                                                   cases[i].page_size, &word),
+        assert_int_equal(vmem_region_get_page_bitmap(world.region,
+                                                     &cases[i].window,
+                                                     cases[i].page_size, &word),
                          cases[i].code);
     }
-    assert_int_equal(vmem_region_expand_bitmap(NULL, NULL, UNIT, &word),
+    assert_int_equal(vmem_region_get_page_bitmap(NULL, NULL, UNIT, &word),
                      -EINVAL);
-    assert_int_equal(vmem_region_expand_bitmap(world.region, NULL, UNIT, NULL),
-                     -EINVAL);
+    assert_int_equal(
+        vmem_region_get_page_bitmap(world.region, NULL, UNIT, NULL), -EINVAL);
     /* The whole region, of which such a page is no part. */
-    assert_int_equal(vmem_region_expand_bitmap(world.region, NULL,
-                                               2 * NR_UNITS * UNIT, &word),
+    assert_int_equal(vmem_region_get_page_bitmap(world.region, NULL,
+                                                 2 * NR_UNITS * UNIT, &word),
                      -EINVAL);
     /* An empty window is none of these, and has no word either. */
     assert_int_equal(
-        vmem_region_expand_bitmap(world.region, &nothing, UNIT, &word), 0);
+        vmem_region_get_page_bitmap(world.region, &nothing, UNIT, &word), 0);
     assert_true(word == UNTOUCHED);
     close_world(&world);
 }
@@ -289,8 +289,8 @@ static void the_largest_region_has_pages_at_its_end(void **state)
     (void)state;
     open_world(&world);
     region = add_region(world.vm, "large", UINT64_MAX);
-    assert_int_equal(vmem_region_expand_bitmap(region, &last, page_size, &word),
-                     0);
+    assert_int_equal(
+        vmem_region_get_page_bitmap(region, &last, page_size, &word), 0);
     assert_true(word == 1);
     assert_int_equal(vmem_region_free(region, NULL), 0);
     close_world(&world);
@@ -312,10 +312,10 @@ static int look(const struct vmem_range *range, void *opaque)
     const struct vmem_range window = { 0, 64 * UNIT };
 
     (void)range;
-    looker->own_code = vmem_region_expand_bitmap(looker->own, &window, UNIT,
-                                                 &looker->own_word);
-    looker->other_code = vmem_region_expand_bitmap(looker->other, &window, UNIT,
-                                                   &looker->other_word);
+    looker->own_code = vmem_region_get_page_bitmap(looker->own, &window, UNIT,
+                                                   &looker->own_word);
+    looker->other_code = vmem_region_get_page_bitmap(looker->other, &window,
+                                                     UNIT, &looker->other_word);
     return 0;
 }
 
@@ -388,7 +388,7 @@ static void compare_blocks(struct vmem_region *region, const bool *is_set,
     for (uint64_t i = 0; i <= nr_words; i++) {
         words[i] = UNTOUCHED;
     }
-    assert_int_equal(vmem_region_expand_bitmap(region, &window, UNIT, words),
+    assert_int_equal(vmem_region_get_page_bitmap(region, &window, UNIT, words),
                      0);
     for (uint64_t page = 0; page < nr_words * 64; page++) {
         const bool expected =

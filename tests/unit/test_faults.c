@@ -155,7 +155,7 @@ static void open_rig(struct rig *rig)
     world_add_listener(world, &rig->listeners[1], "y", units(world, 1, 9), UNIT,
                        0);
     world_add_listener(world, &rig->listeners[2], "z", ALL, UNIT,
-                       VMEM_LISTENER_EXACT);
+                       VMEM_LISTENER_EXACT_DISCARD);
     for (unsigned int i = 0; i < 3; i++) {
         rig->listeners[i].veto_countdown = &rig->veto_countdown;
     }

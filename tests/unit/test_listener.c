@@ -12,7 +12,7 @@
 
 #define UNIT ((uint64_t)4096)
 #define ALL ((struct vmem_range){ 0, 0 })
-#define EXACT VMEM_LISTENER_EXACT
+#define EXACT VMEM_LISTENER_EXACT_DISCARD
 
 static int populate(struct world *world, struct vmem_source *source,
                     uint64_t first, uint64_t nr)

@@ -13,7 +13,7 @@
 
 #define UNIT ((uint64_t)4096)
 #define ALL ((struct vmem_range){ 0, 0 })
-#define EXACT VMEM_LISTENER_EXACT
+#define EXACT VMEM_LISTENER_EXACT_DISCARD
 
 struct fixture {
     struct world world;

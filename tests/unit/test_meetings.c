@@ -195,7 +195,7 @@ static void ask_while_it_is_freed(void *opaque)
     }
     atomic_store(&scene->is_inside, true);
     wait_until(is_closed, scene);
-    scene->kick_ret = vmem_device_kick(scene->device);
+    scene->kick_ret = vmem_device_notify_config(scene->device);
     scene->request_ret =
         vmem_device_handle_request(scene->device, request, sizeof(request),
                                    response, sizeof(response), NULL);

@@ -126,7 +126,7 @@ static void names_and_numbers_of_nothing_are_nothing(void **state)
     assert_false(vmem_region_is_frozen(NULL));
     assert_false(vmem_region_is_populated(NULL, NULL));
     assert_int_equal(vmem_vm_get_claims(NULL), 0);
-    assert_false(vmem_vm_is_discard_forbidden(NULL));
+    assert_false(vmem_vm_is_uncoordinated_forbidden(NULL));
     assert_false(vmem_vm_is_discard_needed(NULL));
     assert_int_equal(vmem_device_get_features(NULL), 0);
     assert_int_equal(vmem_device_get_config_generation(NULL), 0);
@@ -198,8 +198,8 @@ static void walks_of_nothing_and_with_nothing_are_refused(void **state)
     REFUSED(vmem_region_for_each_populated(region, &all, NULL, NULL));
     REFUSED(vmem_region_for_each_discarded(NULL, &all, on_range, NULL));
     REFUSED(vmem_region_for_each_discarded(region, &all, NULL, NULL));
-    REFUSED(vmem_region_expand_bitmap(NULL, &all, 4096, &word));
-    REFUSED(vmem_region_expand_bitmap(region, &all, 4096, NULL));
+    REFUSED(vmem_region_get_page_bitmap(NULL, &all, 4096, &word));
+    REFUSED(vmem_region_get_page_bitmap(region, &all, 4096, NULL));
     REFUSED(vmem_region_with_populated(NULL, &all, on_range, NULL, NULL));
     REFUSED(vmem_region_with_populated(region, NULL, on_range, NULL, NULL));
     REFUSED(vmem_region_with_populated(region, &all, NULL, NULL, NULL));
@@ -230,7 +230,7 @@ static void changes_of_nothing_are_refused(void **state)
     REFUSED(vmem_region_thaw(NULL, "owner", NULL));
     REFUSED(vmem_region_thaw(region, NULL, NULL));
     REFUSED(vmem_device_resize(NULL, 0, NULL));
-    REFUSED(vmem_device_kick(NULL));
+    REFUSED(vmem_device_notify_config(NULL));
     REFUSED_BY_NAME(vmem_device_reset, NULL, VMEM_RESET_SYSTEM);
     REFUSED_BY_NAME(vmem_device_check_removable, NULL);
     REFUSED(vmem_device_poll_resize(NULL));
@@ -290,7 +290,7 @@ static void making_of_nothing_is_refused(void **state)
     };
     const struct vmem_listener_ops listener_ops = { .struct_size =
                                                         sizeof(listener_ops) };
-    const struct vmem_backing_request request = {
+    const struct vmem_backing_config request = {
         .struct_size = sizeof(request),
         .name = "new",
         .kind = VMEM_BACKING_ANON,

@@ -450,7 +450,7 @@ static void all_signals_are_blocked_in_the_threads(void **state)
 static void too_many_threads_are_refused_with_the_limit(void **state)
 {
     const uint64_t limit = VMEM_BACKING_MAX_POPULATE_THREADS;
-    struct vmem_backing_request request = {
+    struct vmem_backing_config request = {
         .struct_size = sizeof(request),
         .name = "made",
         .kind = VMEM_BACKING_ANON,
@@ -498,9 +498,8 @@ static void too_many_threads_are_refused_with_the_limit(void **state)
 static void a_struct_of_the_first_release_asks_for_none(void **state)
 {
     const struct vmem_range range = { 0, 4 * SHARE };
-    struct vmem_backing_request request = {
-        .struct_size =
-            VMEMI_SIZE_THROUGH(struct vmem_backing_request, reserved),
+    struct vmem_backing_config request = {
+        .struct_size = VMEMI_SIZE_THROUGH(struct vmem_backing_config, reserved),
         .name = "made",
         .kind = VMEM_BACKING_ANON,
         .size = 4 * SHARE,

@@ -257,7 +257,7 @@ static int call_resize(struct stage *it)
 
 static int call_kick(struct stage *it)
 {
-    return vmem_device_kick(it->device);
+    return vmem_device_notify_config(it->device);
 }
 
 static int call_features(struct stage *it)
@@ -422,7 +422,7 @@ static int attempt_queries(struct stage *it)
     ASK(vmem_vm_for_each_device(it->world.vm, stop_at_device, NULL) == 0);
     ASK(vmem_vm_for_each_claim(it->world.vm, stop_at_claim, it->world.vm) == 0);
     ASK(vmem_vm_is_discard_needed(it->world.vm));
-    ASK(!vmem_vm_is_discard_forbidden(it->world.vm));
+    ASK(!vmem_vm_is_uncoordinated_forbidden(it->world.vm));
     ASK(vmem_device_get_info(it->device, &device) == 0);
     ASK(vmem_device_get_stats(it->device, &counters) == 0);
     ASK(vmem_device_get_resize_status(it->device, &status) == 0);
@@ -1095,7 +1095,7 @@ static void devices_notifications_may_change_everything(void **state)
             0);
         arm(&stage);
         if (i == 0) {
-            assert_int_equal(vmem_device_kick(device), 0);
+            assert_int_equal(vmem_device_notify_config(device), 0);
         } else if (i == 2) {
             assert_int_equal(vmem_device_resize(device, 2 * UNIT, NULL), 0);
         } else {

@@ -76,7 +76,7 @@ static void each_policy_gives_the_usable_size_it_promises(void **u)
             .config = { .block_size = cases[i].block_size,
                         .requested_size = cases[i].requested,
                         .usable_policy = cases[i].policy,
-                        .usable_n = cases[i].n },
+                        .usable_headroom = cases[i].n },
         };
         struct rig *rig = rig_new(&options);
 
@@ -259,7 +259,7 @@ static void resize_and_queries_do_not_wait_for_a_plug_that_hangs(void **u)
     assert_true(rig_info(rig).requested_size == RIG_BLOCK);
     assert_int_equal(rig_status(rig).requested_size, RIG_BLOCK);
     assert_int_equal(rig_state(rig, 0, 4), VMEM_STATE_UNPLUGGED);
-    assert_int_equal(vmem_device_kick(rig->device), 0);
+    assert_int_equal(vmem_device_notify_config(rig->device), 0);
     assert_int_equal(vmem_device_poll_resize(rig->device), 0);
     assert_int_equal(vmem_device_set_driver_features(rig->device, 0), 0);
     pthread_mutex_lock(&hanging.lock);
@@ -458,7 +458,7 @@ static void a_busy_answer_names_who_and_why(void **u)
     assert_int_equal(status.busy_reason, VMEM_REASON_LISTENER_VETO);
     assert_int_equal(status.busy_errno, -ENOSPC);
     assert_string_equal(status.busy_by, "vfio");
-    assert_int_equal(vmem_device_kick(rig->device), 0);
+    assert_int_equal(vmem_device_notify_config(rig->device), 0);
     assert_status(rig, VMEM_RESIZE_GROWING, VMEM_STALL_NONE);
 
     rig->memory.populate.error = -ENOMEM;
@@ -583,7 +583,7 @@ static void poll_and_kick_refuse_null(void **u)
 {
     (void)u;
     assert_int_equal(vmem_device_poll_resize(NULL), -EINVAL);
-    assert_int_equal(vmem_device_kick(NULL), -EINVAL);
+    assert_int_equal(vmem_device_notify_config(NULL), -EINVAL);
 }
 
 static void only_the_last_thaw_notifies_and_only_once(void **u)

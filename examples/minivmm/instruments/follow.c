@@ -189,12 +189,12 @@ int follow_detach(struct memory_device *memory, const char *what,
         arm_veto(followers, false);
         ret = detach(&followers->veto, err);
         /* Linux would look again after up to five minutes only. */
-        vmem_device_kick(memory->device);
+        vmem_device_notify_config(memory->device);
         return ret;
     }
     if (strcmp(what, "dma") == 0 && followers->dma != NULL) {
         ret = detach_dma(followers, err);
-        vmem_device_kick(memory->device);
+        vmem_device_notify_config(memory->device);
         return ret;
     }
     snprintf(err->message, sizeof(err->message), "\"%s\" is not attached",

@@ -40,7 +40,7 @@ int main(void)
         .struct_size = sizeof(vm_config),
         .name = "guest",
     };
-    struct vmem_backing_request wanted = {
+    struct vmem_backing_config wanted = {
         .struct_size = sizeof(wanted),
         .name = "ram",
         .size = REGION_SIZE,

@@ -64,7 +64,7 @@ void run()
     vm_config.name = "guest";
     check(vmem_vm_new(&vm_config, &vm, &err) == 0, "vm");
 
-    auto wanted = sized<vmem_backing_request>();
+    auto wanted = sized<vmem_backing_config>();
     wanted.name = "ram";
     wanted.size = region_size;
     wanted.kind = VMEM_BACKING_MEMFD;

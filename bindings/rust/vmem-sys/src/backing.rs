@@ -45,7 +45,7 @@ pub struct vmem_backing_mapping {
 
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
-pub struct vmem_backing_request {
+pub struct vmem_backing_config {
     pub struct_size: usize,
     pub name: *const c_char,
     pub path: *const c_char,
@@ -138,7 +138,7 @@ pub struct vmem_backing_usage {
 
 sized! {
     vmem_backing_mapping
-    vmem_backing_request
+    vmem_backing_config
     vmem_backing_ops
     vmem_backing_custom
     vmem_backing_info
@@ -155,7 +155,7 @@ extern "C" {
     ) -> c_int;
     pub fn vmem_backing_new_allocated(
         vm: *mut vmem_vm,
-        request: *const vmem_backing_request,
+        request: *const vmem_backing_config,
         out: *mut *mut vmem_backing,
         err: *mut vmem_error,
     ) -> c_int;

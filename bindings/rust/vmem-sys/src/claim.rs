@@ -31,7 +31,7 @@ extern "C" {
         err: *mut vmem_error,
     ) -> c_int;
     pub fn vmem_vm_get_claims(vm: *const vmem_vm) -> u32;
-    pub fn vmem_vm_is_discard_forbidden(vm: *const vmem_vm) -> bool;
+    pub fn vmem_vm_is_uncoordinated_forbidden(vm: *const vmem_vm) -> bool;
     pub fn vmem_vm_is_discard_needed(vm: *const vmem_vm) -> bool;
     pub fn vmem_vm_for_each_claim(
         vm: *mut vmem_vm,

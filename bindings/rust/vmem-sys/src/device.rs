@@ -85,7 +85,7 @@ pub struct vmem_device_config {
     pub requested_size: u64,
     pub usable_region_size: u64,
     pub usable_policy: u64,
-    pub usable_n: u64,
+    pub usable_headroom: u64,
     pub features: u64,
     pub flags: u64,
     pub node_id: u64,
@@ -246,7 +246,7 @@ extern "C" {
         requested_size: u64,
         err: *mut vmem_error,
     ) -> c_int;
-    pub fn vmem_device_kick(device: *mut vmem_device) -> c_int;
+    pub fn vmem_device_notify_config(device: *mut vmem_device) -> c_int;
     pub fn vmem_device_reset(device: *mut vmem_device, kind: u32, err: *mut vmem_error) -> c_int;
     pub fn vmem_device_get_info(device: *mut vmem_device, info: *mut vmem_device_info) -> c_int;
     pub fn vmem_device_get_stats(device: *mut vmem_device, stats: *mut vmem_device_stats) -> c_int;

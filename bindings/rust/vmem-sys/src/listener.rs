@@ -4,7 +4,7 @@
 use crate::*;
 use std::os::raw::{c_char, c_int, c_void};
 
-pub const VMEM_LISTENER_EXACT: u64 = 1 << 0;
+pub const VMEM_LISTENER_EXACT_DISCARD: u64 = 1 << 0;
 
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]

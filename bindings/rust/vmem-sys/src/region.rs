@@ -63,7 +63,7 @@ extern "C" {
         call: vmem_range_fn,
         opaque: *mut c_void,
     ) -> c_int;
-    pub fn vmem_region_expand_bitmap(
+    pub fn vmem_region_get_page_bitmap(
         region: *mut vmem_region,
         window: *const vmem_range,
         page_size: u64,

@@ -89,7 +89,7 @@ impl Backing {
     pub fn allocate(vm: &Vm, request: &BackingRequest) -> Result<Self> {
         let named = name(&request.name)?;
         let path = request.path.as_deref().map(name).transpose()?;
-        let raw = sys::vmem_backing_request {
+        let raw = sys::vmem_backing_config {
             name: named.as_ptr(),
             path: path.as_ref().map_or(std::ptr::null(), |path: &CString| path.as_ptr()),
             size: request.size,

@@ -153,8 +153,8 @@ impl Vm {
     }
 
     /// Would an uncoordinated discard break somebody?
-    pub fn is_discard_forbidden(&self) -> bool {
-        unsafe { sys::vmem_vm_is_discard_forbidden(self.as_raw()) }
+    pub fn is_uncoordinated_forbidden(&self) -> bool {
+        unsafe { sys::vmem_vm_is_uncoordinated_forbidden(self.as_raw()) }
     }
 
     /// Does somebody rely on discards?

@@ -21,7 +21,7 @@ pub struct DeviceConfig {
     pub requested_size: u64,
     pub usable_region_size: u64,
     pub usable_policy: u64,
-    pub usable_n: u64,
+    pub usable_headroom: u64,
     pub features: u64,
     pub flags: u64,
     pub node_id: u64,
@@ -150,7 +150,7 @@ impl Device {
             requested_size: config.requested_size,
             usable_region_size: config.usable_region_size,
             usable_policy: config.usable_policy,
-            usable_n: config.usable_n,
+            usable_headroom: config.usable_headroom,
             features: config.features,
             flags: config.flags,
             node_id: config.node_id,
@@ -237,8 +237,8 @@ impl Device {
     }
 
     /// Send the guest a config notification.
-    pub fn kick(&self) -> Result<()> {
-        plain(unsafe { sys::vmem_device_kick(self.as_raw()) }, "kick").map(drop)
+    pub fn notify_config(&self) -> Result<()> {
+        plain(unsafe { sys::vmem_device_notify_config(self.as_raw()) }, "notify_config").map(drop)
     }
 
     /// Reset it.

@@ -136,7 +136,7 @@ impl ListenerHandle {
             name: named.as_ptr(),
             window: config.window.unwrap_or_default(),
             granularity: config.granularity,
-            flags: if config.exact { sys::VMEM_LISTENER_EXACT } else { 0 },
+            flags: if config.exact { sys::VMEM_LISTENER_EXACT_DISCARD } else { 0 },
             ..Default::default()
         };
         let ops = sys::vmem_listener_ops {

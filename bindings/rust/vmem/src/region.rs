@@ -196,7 +196,7 @@ impl Region {
     }
 
     /// One bit for each page of a window (None: all): is all of it populated?
-    pub fn expand_bitmap(&self, window: Option<Range>, page_size: u64) -> Result<Vec<u64>> {
+    pub fn page_bitmap(&self, window: Option<Range>, page_size: u64) -> Result<Vec<u64>> {
         let size = window.map_or_else(|| self.size(), |window| window.size);
         // A window that leaves the region is refused before anything is written;
         // room for it is not made.
@@ -206,7 +206,7 @@ impl Region {
         let window = window.as_ref().map_or(std::ptr::null(), |window| window);
         // SAFETY: there is room for every page that the region can have in it.
         let ret = unsafe {
-            sys::vmem_region_expand_bitmap(self.as_raw(), window, page_size, words.as_mut_ptr())
+            sys::vmem_region_get_page_bitmap(self.as_raw(), window, page_size, words.as_mut_ptr())
         };
         plain(ret, "page bitmap of a region")?;
         words.truncate((nr_pages + 63) / 64);

@@ -138,7 +138,7 @@ fn a_device_may_be_freed_by_its_own_notification() {
     let raw = dev.as_raw();
     *slot.lock().unwrap() = Some(dev);
     // SAFETY: alive when the call starts; the library lets its notifications free it.
-    assert_eq!(unsafe { vmem_sys::vmem_device_kick(raw) }, 0);
+    assert_eq!(unsafe { vmem_sys::vmem_device_notify_config(raw) }, 0);
     assert!(slot.lock().unwrap().is_none());
     assert_eq!((vm.nr_parked(), nr_gone.load(Ordering::Relaxed)), (0, 1));
     assert_eq!(ram.info().unwrap().nr_sources, 0);

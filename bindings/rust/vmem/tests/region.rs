@@ -46,8 +46,8 @@ fn work_is_done_only_while_a_range_is_populated() {
     assert!(inside.unwrap().unwrap_err().is_deadlock());
     let error = region.with_populated(range(1, 2), || ()).unwrap_err();
     assert_eq!((error.reason(), error.range()), (Reason::NotPopulated, Some(range(2, 1))));
-    assert_eq!(region.expand_bitmap(None, MIB).unwrap(), [0b11]);
-    assert_eq!(region.expand_bitmap(None, 0).unwrap_err().code(), -22);
+    assert_eq!(region.page_bitmap(None, MIB).unwrap(), [0b11]);
+    assert_eq!(region.page_bitmap(None, 0).unwrap_err().code(), -22);
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn claims_conflict_and_are_watched() {
     let watcher = vm.watch_claims(move |claims| sees.store(claims, Ordering::Relaxed)).unwrap();
     let claim = vm.claim(ClaimKind::ForbidAll, "pinner").unwrap();
     assert!(ClaimKind::ForbidAll.is_in(seen.load(Ordering::Relaxed)));
-    assert!(vm.is_discard_forbidden());
+    assert!(vm.is_uncoordinated_forbidden());
     let error = vm.claim(ClaimKind::NeedCoordinated, "mem").err().unwrap();
     assert_eq!(error.reason(), Reason::ClaimConflict);
     assert!(error.message().contains("pinner"), "{error}");
