@@ -110,6 +110,12 @@ int vmemi_backing_check_unused(const struct vmem_backing *backing,
     bool locked;
     int ret = 0;
 
+    /* Nobody to be named, so nothing to be locked. That matters to a discard,
+     * which often follows the writing of much memory: then a lock is some lines
+     * of cache that are not there. */
+    if (atomic_load(&backing->user) == NULL) {
+        return 0;
+    }
     /* The name is the region's. Freeing a region takes this lock after it has
      * let go of the backing, so the name stays until the message is written. */
     locked = vmemi_vm_lock_inventory(backing->vm, &frame);
