@@ -34,7 +34,7 @@ static int deflate(struct balloon *balloon, struct vmem_error *err)
 
     balloon->claim = NULL;
     printf("balloon: empty\n");
-    return vmem_discard_claim_release(vm, claim, err);
+    return vmem_discard_claim_release(claim, err);
 }
 //! [balloon]
 
@@ -89,7 +89,7 @@ static int run(struct vmem_error *err)
         return -EPROTO;
     }
     printf("nic0: detached\n");
-    return vmem_discard_claim_release(vm, nic, err);
+    return vmem_discard_claim_release(nic, err);
 }
 
 int main(void)
@@ -100,7 +100,7 @@ int main(void)
     /* On failure the process ends, and the kernel takes everything back. */
     if (vmem_vm_new(&machine, &vm, &err) < 0 ||
         vmem_discard_watcher_add(vm, changed, NULL, &watcher, &err) < 0 ||
-        run(&err) < 0 || vmem_discard_watcher_remove(vm, watcher, &err) < 0 ||
+        run(&err) < 0 || vmem_discard_watcher_remove(watcher, &err) < 0 ||
         vmem_vm_free(vm, &err) < 0) {
         fprintf(stderr, "%s\n", err.message);
         return EXIT_FAILURE;

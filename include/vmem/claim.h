@@ -90,18 +90,15 @@ VMEM_API int vmem_discard_claim_take(struct vmem_vm *vm, uint32_t kind,
 /**
  * Release a claim.
  *
- * @param vm        The machine.
- * @param claim     The claim; gone afterwards.
+ * @param claim     The claim; gone on success. NULL is allowed and does nothing.
  * @param[out] err  Filled on failure; may be NULL.
- * @return 0 or a negative errno.
- * @retval -EINVAL  NULL argument.
- * @retval -ENOENT  The machine holds no such claim (released twice?).
+ * @return 0 or a negative errno; on failure the claim is still held.
  * @retval -EDEADLK Called from a listener, backing or walk callback.
- * @threads{any thread; not from listener, backing and walk callbacks}
+ * @threads{no other call on the claim may be running; not from listener, backing
+ * and walk callbacks}
  * @since 0.1
  */
-VMEM_API int vmem_discard_claim_release(struct vmem_vm *vm,
-                                        struct vmem_discard_claim *claim,
+VMEM_API int vmem_discard_claim_release(struct vmem_discard_claim *claim,
                                         struct vmem_error *err);
 
 /**
@@ -185,18 +182,16 @@ VMEM_API int vmem_discard_watcher_add(struct vmem_vm *vm,
  * Waits for a running call of the watcher on another thread, so that @p opaque
  * may be freed afterwards. A watcher may remove itself.
  *
- * @param vm        The machine.
- * @param watcher   The watcher; gone afterwards.
+ * @param watcher   The watcher; gone on success. NULL is allowed and does
+ *                  nothing.
  * @param[out] err  Filled on failure; may be NULL.
- * @return 0 or a negative errno.
- * @retval -EINVAL   NULL argument.
- * @retval -ENOENT   The machine has no such watcher (removed twice?).
+ * @return 0 or a negative errno; on failure the watcher is still told.
  * @retval -EDEADLK  Called from a listener, backing or walk callback.
- * @threads{any thread; not from listener, backing and walk callbacks}
+ * @threads{no other call on the watcher may be running; not from listener,
+ * backing and walk callbacks}
  * @since 0.1
  */
-VMEM_API int vmem_discard_watcher_remove(struct vmem_vm *vm,
-                                         struct vmem_discard_watcher *watcher,
+VMEM_API int vmem_discard_watcher_remove(struct vmem_discard_watcher *watcher,
                                          struct vmem_error *err);
 
 /** @} */

@@ -30,6 +30,7 @@ static const uint32_t conflicts[] = {
 #define NR_KINDS (sizeof(conflicts) / sizeof(conflicts[0]))
 
 struct vmem_discard_claim {
+    struct vmem_vm *vm;
     GList link;
     uint32_t kind;
     struct vmemi_name owner;
@@ -37,6 +38,7 @@ struct vmem_discard_claim {
 
 struct vmem_discard_watcher {
     struct vmemi_gate gate;
+    struct vmem_vm *vm;
     GList link;
     vmem_discard_watcher_fn fn;
     void *opaque;
@@ -205,6 +207,7 @@ int vmem_discard_claim_take(struct vmem_vm *vm, uint32_t kind,
     if (ret < 0) {
         goto fail;
     }
+    claim->vm = vm;
     claim->kind = kind;
     claim->link.data = claim;
 
@@ -231,34 +234,25 @@ fail:
     return ret;
 }
 
-int vmem_discard_claim_release(struct vmem_vm *vm,
-                               struct vmem_discard_claim *claim,
+int vmem_discard_claim_release(struct vmem_discard_claim *claim,
                                struct vmem_error *err)
 {
     struct vmemi_policy *policy;
-    GList *link;
+    struct vmem_vm *vm;
     bool changed;
     int ret;
 
-    if (vm == NULL || claim == NULL) {
-        return vmemi_fail(err, -EINVAL, VMEM_REASON_ARGUMENT, NULL,
-                          "vmem_discard_claim_release: NULL argument");
+    if (claim == NULL) {
+        return 0;
     }
+    vm = claim->vm;
     ret = vmemi_vm_check_unlocked(vm, "vmem_discard_claim_release", err);
     if (ret < 0) {
         return ret;
     }
     policy = vm->policy;
     vmemi_mutex_lock(&policy->lock);
-    /* Searched, not trusted: the caller may have released it before. */
-    link = g_queue_find(&policy->claims, claim);
-    if (link == NULL) {
-        vmemi_mutex_unlock(&policy->lock);
-        return vmemi_fail(err, -ENOENT, VMEM_REASON_NOT_FOUND, NULL,
-                          "vm \"%s\" holds no such discard claim",
-                          vm->name.text);
-    }
-    g_queue_unlink(&policy->claims, link);
+    g_queue_unlink(&policy->claims, &claim->link);
     policy->nr_held[claim->kind]--;
     changed = update_held(policy);
     vmemi_mutex_unlock(&policy->lock);
@@ -355,6 +349,7 @@ int vmem_discard_watcher_add(struct vmem_vm *vm, vmem_discard_watcher_fn fn,
         return vmemi_fail(err, ret, VMEM_REASON_NO_MEMORY, NULL,
                           "no lock for a discard watcher: errno %d", -ret);
     }
+    watcher->vm = vm;
     watcher->fn = fn;
     watcher->opaque = opaque;
     watcher->link.data = watcher;
@@ -367,32 +362,23 @@ int vmem_discard_watcher_add(struct vmem_vm *vm, vmem_discard_watcher_fn fn,
     return 0;
 }
 
-int vmem_discard_watcher_remove(struct vmem_vm *vm,
-                                struct vmem_discard_watcher *watcher,
+int vmem_discard_watcher_remove(struct vmem_discard_watcher *watcher,
                                 struct vmem_error *err)
 {
-    GList *link;
+    struct vmem_vm *vm;
     int ret;
 
-    if (vm == NULL || watcher == NULL) {
-        return vmemi_fail(err, -EINVAL, VMEM_REASON_ARGUMENT, NULL,
-                          "vmem_discard_watcher_remove: NULL argument");
+    if (watcher == NULL) {
+        return 0;
     }
+    vm = watcher->vm;
     ret = vmemi_vm_check_unlocked(vm, "vmem_discard_watcher_remove", err);
     if (ret < 0) {
         return ret;
     }
     vmemi_mutex_lock(&vm->policy->lock);
-    link = g_queue_find(&vm->policy->watchers, watcher);
-    if (link != NULL) {
-        g_queue_unlink(&vm->policy->watchers, link);
-    }
+    g_queue_unlink(&vm->policy->watchers, &watcher->link);
     vmemi_mutex_unlock(&vm->policy->lock);
-    if (link == NULL) {
-        return vmemi_fail(err, -ENOENT, VMEM_REASON_NOT_FOUND, NULL,
-                          "vm \"%s\" has no such discard watcher",
-                          vm->name.text);
-    }
     vmemi_gate_close(&watcher->gate);
     return 0;
 }

@@ -221,8 +221,7 @@ static int take_claim(struct vmem_dma_attachment *attachment,
 void vmemi_dma_free_attachment(struct vmem_dma_attachment *attachment)
 {
     if (attachment->claim != NULL) {
-        vmem_discard_claim_release(attachment->dma->vm, attachment->claim,
-                                   NULL);
+        vmem_discard_claim_release(attachment->claim, NULL);
     }
     vmem_bitmap_free(attachment->mapped);
     vmem_bitmap_free(attachment->stuck);

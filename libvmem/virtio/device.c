@@ -240,7 +240,7 @@ static int join_region(struct vmem_device *device, struct vmem_error *err)
     ret = vmemi_source_add(device->region, &config, &device->driver,
                            &device->source, err);
     if (ret < 0) {
-        vmem_discard_claim_release(device->vm, device->claim, NULL);
+        vmem_discard_claim_release(device->claim, NULL);
     }
     return ret;
 }
@@ -368,7 +368,7 @@ int vmem_device_free(struct vmem_device *device, struct vmem_error *err)
         return ret;
     }
     vmemi_vm_unlink(device->vm, VMEMI_CHILD_DEVICE, &device->child);
-    vmem_discard_claim_release(device->vm, device->claim, NULL);
+    vmem_discard_claim_release(device->claim, NULL);
     vmemi_gate_close(&device->gate);
     return 0;
 }

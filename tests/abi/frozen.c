@@ -543,8 +543,8 @@ static void claims_and_the_inventory_are_seen(void **state)
     assert_true(vmem_vm_is_discard_needed(world->vm));
     must(vmem_vm_for_each_claim(world->vm, on_claim, &heard));
     assert_int_equal(heard.nr_visits, 1);
-    must(vmem_discard_claim_release(world->vm, claim, &err));
-    must(vmem_discard_watcher_remove(world->vm, watcher, &err));
+    must(vmem_discard_claim_release(claim, &err));
+    must(vmem_discard_watcher_remove(watcher, &err));
     assert_int_equal(heard.nr_claim_changes, 2);
     must(vmem_vm_for_each_region(world->vm, on_region, &heard));
     must(vmem_vm_for_each_device(world->vm, on_device, &heard));

@@ -603,8 +603,7 @@ int vmem_listener_remove(struct vmem_listener *listener,
 int vmem_discard_claim_take(struct vmem_vm *vm, uint32_t kind,
                             const char *owner, struct vmem_discard_claim **out,
                             struct vmem_error *err);
-int vmem_discard_claim_release(struct vmem_vm *vm,
-                               struct vmem_discard_claim *claim,
+int vmem_discard_claim_release(struct vmem_discard_claim *claim,
                                struct vmem_error *err);
 uint32_t vmem_vm_get_claims(const struct vmem_vm *vm);
 bool vmem_vm_is_uncoordinated_forbidden(const struct vmem_vm *vm);
@@ -616,8 +615,7 @@ int vmem_vm_for_each_claim(struct vmem_vm *vm,
 int vmem_discard_watcher_add(struct vmem_vm *vm, vmem_discard_watcher_fn fn,
                              void *opaque, struct vmem_discard_watcher **out,
                              struct vmem_error *err);
-int vmem_discard_watcher_remove(struct vmem_vm *vm,
-                                struct vmem_discard_watcher *watcher,
+int vmem_discard_watcher_remove(struct vmem_discard_watcher *watcher,
                                 struct vmem_error *err);
 int vmem_device_new(struct vmem_region *region,
                     const struct vmem_device_config *config,

@@ -357,7 +357,7 @@ static void try_device(struct vmem_vm *vm)
     CALL("machine", "claim",
          vmem_discard_claim_take(vm, VMEM_CLAIM_FORBID_UNCOORDINATED, "vfio",
                                  &claim, &err));
-    CALL("machine", "claim", vmem_discard_claim_release(vm, claim, &err));
+    CALL("machine", "claim", vmem_discard_claim_release(claim, &err));
     CALL("device", "free", vmem_device_free(device, &err));
     CALL("region", "free", vmem_region_free(region, &err));
     must(vmem_backing_free(backing, &err), "backing");

@@ -292,7 +292,7 @@ static int take_claim(struct scene *it)
 
 static void undo_claim(struct scene *it)
 {
-    if (vmem_discard_claim_release(it->vm, it->made_claim, NULL) < 0) {
+    if (vmem_discard_claim_release(it->made_claim, NULL) < 0) {
         complain(it, "the claim is not released");
     }
 }
@@ -305,7 +305,7 @@ static int add_watcher(struct scene *it)
 
 static void undo_watcher(struct scene *it)
 {
-    if (vmem_discard_watcher_remove(it->vm, it->made_watcher, NULL) < 0) {
+    if (vmem_discard_watcher_remove(it->made_watcher, NULL) < 0) {
         complain(it, "the watcher is not removed");
     }
 }

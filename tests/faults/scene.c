@@ -456,13 +456,12 @@ void scene_close(struct scene *scene)
     expect_freed(scene, "loose memory",
                  vmem_backing_free(scene->loose.backing, err));
     if (scene->watcher != NULL) {
-        expect_freed(
-            scene, "the watcher",
-            vmem_discard_watcher_remove(scene->vm, scene->watcher, err));
+        expect_freed(scene, "the watcher",
+                     vmem_discard_watcher_remove(scene->watcher, err));
     }
     if (scene->claim != NULL) {
         expect_freed(scene, "the claim",
-                     vmem_discard_claim_release(scene->vm, scene->claim, err));
+                     vmem_discard_claim_release(scene->claim, err));
     }
     expect_freed(scene, "the machine", vmem_vm_free(scene->vm, err));
 }

@@ -395,11 +395,11 @@ bool stage_close(struct stage *it)
 
     it->inside = NULL;
     atomic_store(&it->memory.discard_fails, false);
-    ok &= vmem_discard_watcher_remove(it->vm, it->spare_watcher, NULL) == 0 ||
+    ok &= vmem_discard_watcher_remove(it->spare_watcher, NULL) == 0 ||
           it->spare_watcher == NULL;
-    ok &= vmem_discard_claim_release(it->vm, it->spare_claim, NULL) == 0 ||
+    ok &= vmem_discard_claim_release(it->spare_claim, NULL) == 0 ||
           it->spare_claim == NULL;
-    ok &= vmem_discard_claim_release(it->vm, it->claim, NULL) == 0;
+    ok &= vmem_discard_claim_release(it->claim, NULL) == 0;
     ok &= stage_close_dma(it);
     ok &= vmem_listener_remove(it->spare_listener, NULL) == 0;
     ok &= vmem_listener_remove(it->other_listener, NULL) == 0;
@@ -458,9 +458,9 @@ static void enter_watcher(struct stage *it)
     }
     if (vmem_discard_claim_take(it->vm, VMEM_CLAIM_FORBID_UNCOORDINATED, "x",
                                 &claim, NULL) == 0) {
-        vmem_discard_claim_release(it->vm, claim, NULL);
+        vmem_discard_claim_release(claim, NULL);
     }
-    vmem_discard_watcher_remove(it->vm, watcher, NULL);
+    vmem_discard_watcher_remove(watcher, NULL);
 }
 
 static void enter_destroy(struct stage *it)
@@ -1085,12 +1085,12 @@ static int call_claim_take(struct stage *it)
     int ret = vmem_discard_claim_take(it->vm, VMEM_CLAIM_NEED_COORDINATED,
                                       "new", &claim, NULL);
 
-    return ret < 0 ? ret : vmem_discard_claim_release(it->vm, claim, NULL);
+    return ret < 0 ? ret : vmem_discard_claim_release(claim, NULL);
 }
 
 static int call_claim_release(struct stage *it)
 {
-    int ret = vmem_discard_claim_release(it->vm, it->spare_claim, NULL);
+    int ret = vmem_discard_claim_release(it->spare_claim, NULL);
 
     if (ret == 0) {
         it->spare_claim = NULL;
@@ -1104,12 +1104,12 @@ static int call_watcher_add(struct stage *it)
     int ret =
         vmem_discard_watcher_add(it->vm, ignore_claims, NULL, &watcher, NULL);
 
-    return ret < 0 ? ret : vmem_discard_watcher_remove(it->vm, watcher, NULL);
+    return ret < 0 ? ret : vmem_discard_watcher_remove(watcher, NULL);
 }
 
 static int call_watcher_remove(struct stage *it)
 {
-    int ret = vmem_discard_watcher_remove(it->vm, it->spare_watcher, NULL);
+    int ret = vmem_discard_watcher_remove(it->spare_watcher, NULL);
 
     if (ret == 0) {
         it->spare_watcher = NULL;
@@ -1142,8 +1142,7 @@ static int call_other_vm(struct stage *it)
         ret = vmem_discard_claim_take(
             it->other_vm, VMEM_CLAIM_NEED_UNCOORDINATED, "new", &claim, NULL);
     }
-    return ret < 0 ? ret
-                   : vmem_discard_claim_release(it->other_vm, claim, NULL);
+    return ret < 0 ? ret : vmem_discard_claim_release(claim, NULL);
 }
 
 const struct stage_call stage_calls[] = {

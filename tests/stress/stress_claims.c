@@ -75,8 +75,7 @@ static void on_claims_passing(uint32_t claims, void *opaque)
     STRESS_CHECK(!atomic_load(&passing->is_removed));
     atomic_fetch_add(&passing->nr_calls, 1);
     if (atomic_exchange(&passing->removes_itself, false)) {
-        STRESS_CHECK(vmem_discard_watcher_remove(passing->vm, passing->watcher,
-                                                 NULL) == 0);
+        STRESS_CHECK(vmem_discard_watcher_remove(passing->watcher, NULL) == 0);
         atomic_store(&passing->is_removed, true);
     }
 }
@@ -133,8 +132,7 @@ static void claimer(struct stress_thread *thread)
     while (nr > 0) {
         nr--;
         atomic_fetch_sub(&world->nr_held[kind], 1);
-        STRESS_CHECK(vmem_discard_claim_release(world->vm, claims[nr], &err) ==
-                     0);
+        STRESS_CHECK(vmem_discard_claim_release(claims[nr], &err) == 0);
     }
 }
 
@@ -158,7 +156,7 @@ static void watcher(struct stress_thread *thread)
                 vmem_discard_claim_take(world->vm, VMEM_CLAIM_NEED_COORDINATED,
                                         thread->name, &claim, &err);
             if (ret == 0) {
-                ret = vmem_discard_claim_release(world->vm, claim, &err);
+                ret = vmem_discard_claim_release(claim, &err);
                 STRESS_CHECK(ret == 0);
             }
         } while (atomic_load(&passing.removes_itself) &&
@@ -173,8 +171,7 @@ static void watcher(struct stress_thread *thread)
             return;
         }
     }
-    STRESS_CHECK(
-        vmem_discard_watcher_remove(world->vm, passing.watcher, &err) == 0);
+    STRESS_CHECK(vmem_discard_watcher_remove(passing.watcher, &err) == 0);
     atomic_store(&passing.is_removed, true);
 }
 
@@ -230,8 +227,8 @@ int main(int argc, char **argv)
     for (unsigned int i = 0; i < NR_WATCHERS; i++) {
         STRESS_CHECK(world.lasting[i].last == 0);
         STRESS_CHECK(world.lasting[i].nr_calls > 0);
-        STRESS_CHECK(vmem_discard_watcher_remove(
-                         world.vm, world.lasting[i].watcher, NULL) == 0);
+        STRESS_CHECK(
+            vmem_discard_watcher_remove(world.lasting[i].watcher, NULL) == 0);
     }
     STRESS_CHECK(vmem_vm_free(world.vm, NULL) == 0);
     printf("  %llu taken, %llu refused, %llu told, %llu watchers removed "

@@ -363,8 +363,7 @@ static int op_claim(struct rig *rig)
 
 static void undo_claim(struct rig *rig)
 {
-    assert_int_equal(
-        vmem_discard_claim_release(rig->world.vm, rig->claim, NULL), 0);
+    assert_int_equal(vmem_discard_claim_release(rig->claim, NULL), 0);
 }
 
 static void on_claims(uint32_t claims, void *opaque)
@@ -381,8 +380,7 @@ static int op_watcher(struct rig *rig)
 
 static void undo_watcher(struct rig *rig)
 {
-    assert_int_equal(
-        vmem_discard_watcher_remove(rig->world.vm, rig->watcher, NULL), 0);
+    assert_int_equal(vmem_discard_watcher_remove(rig->watcher, NULL), 0);
 }
 
 static int op_region(struct rig *rig)

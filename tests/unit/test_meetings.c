@@ -108,7 +108,7 @@ static void a_region_gets_one_device_whoever_is_faster(void **state)
     assert_true(vmem_vm_is_discard_needed(scene.vm));
     assert_int_equal(vmem_device_free(scene.device, NULL), 0);
     assert_false(vmem_vm_is_discard_needed(scene.vm));
-    assert_int_equal(vmem_discard_watcher_remove(scene.vm, watcher, NULL), 0);
+    assert_int_equal(vmem_discard_watcher_remove(watcher, NULL), 0);
     close_scene(&scene);
 }
 

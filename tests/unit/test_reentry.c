@@ -193,7 +193,7 @@ static int call_claim_take(struct stage *it)
 
 static int call_claim_release(struct stage *it)
 {
-    return vmem_discard_claim_release(it->world.vm, it->claim, NULL);
+    return vmem_discard_claim_release(it->claim, NULL);
 }
 
 static int call_watcher_add(struct stage *it)
@@ -206,7 +206,7 @@ static int call_watcher_add(struct stage *it)
 
 static int call_watcher_remove(struct stage *it)
 {
-    return vmem_discard_watcher_remove(it->world.vm, it->watcher, NULL);
+    return vmem_discard_watcher_remove(it->watcher, NULL);
 }
 
 static int call_vm_free(struct stage *it)
@@ -693,10 +693,8 @@ static void close_stage(struct stage *it)
     fake_backing_destroy(&it->other_memory);
     assert_int_equal(vmem_backing_free(it->spare.backing, NULL), 0);
     fake_backing_destroy(&it->spare);
-    assert_int_equal(
-        vmem_discard_watcher_remove(it->world.vm, it->watcher, NULL), 0);
-    assert_int_equal(vmem_discard_claim_release(it->world.vm, it->claim, NULL),
-                     0);
+    assert_int_equal(vmem_discard_watcher_remove(it->watcher, NULL), 0);
+    assert_int_equal(vmem_discard_claim_release(it->claim, NULL), 0);
     world_remove_listener(&it->world, &it->listener);
     assert_int_equal(vmem_source_remove(it->source, NULL), 0);
     world_close(&it->world);
@@ -930,7 +928,7 @@ static void change_everything(void)
     DO(vmem_region_thaw(it->other, "new", NULL) == 0);
     DO(vmem_discard_claim_take(it->world.vm, VMEM_CLAIM_NEED_UNCOORDINATED,
                                "new", &claim, NULL) == 0);
-    DO(vmem_discard_claim_release(it->world.vm, claim, NULL) == 0);
+    DO(vmem_discard_claim_release(claim, NULL) == 0);
     DO(vmem_region_with_populated(it->other,
                                   &(struct vmem_range){ 8 * UNIT, 1 }, nothing,
                                   NULL, NULL) == 0);
@@ -1018,10 +1016,8 @@ static void watchers_may_change_everything(void **state)
                                              &claim, NULL),
                      0);
     expect_free_attempts(&stage, 1);
-    assert_int_equal(vmem_discard_claim_release(stage.world.vm, claim, NULL),
-                     0);
-    assert_int_equal(vmem_discard_watcher_remove(stage.world.vm, watcher, NULL),
-                     0);
+    assert_int_equal(vmem_discard_claim_release(claim, NULL), 0);
+    assert_int_equal(vmem_discard_watcher_remove(watcher, NULL), 0);
     close_stage(&stage);
 }
 

@@ -26,7 +26,6 @@ extern "C" {
         err: *mut vmem_error,
     ) -> c_int;
     pub fn vmem_discard_claim_release(
-        vm: *mut vmem_vm,
         claim: *mut vmem_discard_claim,
         err: *mut vmem_error,
     ) -> c_int;
@@ -48,7 +47,6 @@ extern "C" {
         err: *mut vmem_error,
     ) -> c_int;
     pub fn vmem_discard_watcher_remove(
-        vm: *mut vmem_vm,
         watcher: *mut vmem_discard_watcher,
         err: *mut vmem_error,
     ) -> c_int;

@@ -59,9 +59,10 @@ pub struct Claim {
 impl Drop for Claim {
     fn drop(&mut self) {
         let (raw, vm) = (self.raw, self.vm.clone());
-        self.vm.0.release(Box::new(move || unsafe {
-            // SAFETY: the handle was the only one.
-            sys::vmem_discard_claim_release(vm.as_raw(), raw.get(), std::ptr::null_mut())
+        self.vm.0.release(Box::new(move || {
+            let _ = &vm;
+            // SAFETY: the handle was the only one, and its machine is kept.
+            unsafe { sys::vmem_discard_claim_release(raw.get(), std::ptr::null_mut()) }
         }));
     }
 }
@@ -90,11 +91,9 @@ impl Drop for Watcher {
     fn drop(&mut self) {
         let (raw, vm, calls) = (self.raw, self.vm.clone(), self.calls.clone());
         self.vm.0.release(Box::new(move || {
-            let _ = &calls;
-            // SAFETY: the handle was the only one.
-            unsafe {
-                sys::vmem_discard_watcher_remove(vm.as_raw(), raw.get(), std::ptr::null_mut())
-            }
+            let _ = (&vm, &calls);
+            // SAFETY: the handle was the only one, and its machine is kept.
+            unsafe { sys::vmem_discard_watcher_remove(raw.get(), std::ptr::null_mut()) }
         }));
     }
 }
