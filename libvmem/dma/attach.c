@@ -9,6 +9,15 @@
 #include "base/sized.h"
 #include "dma/mapper.h"
 
+/* Under the lock: the first batch is over, or there was none. */
+static void end_joining(struct vmem_dma_attachment *attachment)
+{
+    if (attachment->stage == VMEMI_DMA_JOINING) {
+        attachment->stage = attachment->refusal.code < 0 ? VMEMI_DMA_LEAVING
+                                                         : VMEMI_DMA_ATTACHED;
+    }
+}
+
 /* ---- what the region tells ---- */
 
 static void listener_begin(void *opaque)
@@ -18,14 +27,24 @@ static void listener_begin(void *opaque)
     vmemi_dma_lock(attachment->dma, NULL);
 }
 
+/* While joining, remembered for who attaches, and no veto. */
+static int answer(struct vmem_dma_attachment *attachment, int ret)
+{
+    if (attachment->stage != VMEMI_DMA_JOINING) {
+        return ret;
+    }
+    if (ret < 0 && attachment->refusal.code == 0) {
+        attachment->refusal = attachment->dma->refusal;
+    }
+    return 0;
+}
+
 static int listener_commit(void *opaque)
 {
     struct vmem_dma_attachment *attachment = opaque;
-    int ret = vmemi_dma_commit(attachment->dma);
+    int ret = answer(attachment, vmemi_dma_commit(attachment->dma));
 
-    if (ret < 0) {
-        attachment->refusal = attachment->dma->refusal;
-    }
+    end_joining(attachment);
     vmemi_dma_unlock(attachment->dma);
     return ret;
 }
@@ -51,8 +70,9 @@ static int listener_populate(const struct vmem_range *range, void *opaque)
     struct vmem_dma_attachment *attachment = opaque;
     int ret;
 
-    if (attachment->is_joining) {
-        return 0;
+    if (attachment->refusal.code < 0 &&
+        attachment->stage == VMEMI_DMA_JOINING) {
+        return 0; /* what else would be mapped is unmapped soon */
     }
     if (attachment->is_target) {
         ret = populate_target(attachment, range);
@@ -60,10 +80,7 @@ static int listener_populate(const struct vmem_range *range, void *opaque)
         ret = vmemi_dma_map_chunk(
             attachment, vmemi_dma_chunk_at(attachment, range->offset));
     }
-    if (ret < 0) {
-        attachment->refusal = attachment->dma->refusal;
-    }
-    return ret;
+    return answer(attachment, ret);
 }
 
 static void listener_discard(const struct vmem_range *range, void *opaque)
@@ -229,27 +246,7 @@ void vmemi_dma_free_attachment(struct vmem_dma_attachment *attachment)
     vmemi_free(attachment);
 }
 
-static int check_call(const struct vmem_dma *dma,
-                      struct vmem_dma_attachment *const *out,
-                      const struct vmem_dma_verdict *verdict, const char *what,
-                      struct vmem_error *err)
-{
-    if (dma == NULL || out == NULL) {
-        return vmemi_fail(err, -EINVAL, VMEM_REASON_ARGUMENT, NULL,
-                          "%s: dma or out is NULL", what);
-    }
-    if (verdict != NULL &&
-        vmemi_sized_check_out(verdict,
-                              VMEMI_SIZE_THROUGH(struct vmem_dma_verdict,
-                                                 worst_case_pinned_size)) < 0) {
-        return vmemi_fail(err, -EINVAL, VMEM_REASON_STRUCT_SIZE, NULL,
-                          "%s: struct_size of the verdict is %zu", what,
-                          verdict->struct_size);
-    }
-    return vmemi_vm_check_unlocked(dma->vm, what, err);
-}
-
-/* ---- regions ---- */
+/* ---- joining ---- */
 
 struct populated {
     uint64_t chunk_size;
@@ -266,7 +263,46 @@ static int add_populated(const struct vmem_range *run, void *opaque)
     return 0;
 }
 
-/* Listens, and maps what is populated. */
+/* Static memory is a region that is told once, by nobody. */
+static void map_static(struct vmem_dma_attachment *attachment)
+{
+    struct vmem_dma *dma = attachment->dma;
+    struct vmemi_log_queue log;
+
+    log.nr_records = 0;
+    vmemi_dma_lock(dma, &log);
+    for (uint64_t chunk = 0;
+         chunk < attachment->nr_chunks && attachment->refusal.code == 0;
+         chunk++) {
+        answer(attachment, vmemi_dma_map_chunk(attachment, chunk));
+    }
+    answer(attachment, vmemi_dma_commit(dma));
+    vmemi_dma_unlock(dma);
+    vmemi_log_send(&dma->vm->log, &log);
+}
+
+/* 0, or why it has to leave again; whoever is refused listens on. */
+static int end_join(struct vmem_dma_attachment *attachment,
+                    struct vmem_error *err)
+{
+    const struct vmemi_dma_refusal *refusal = &attachment->refusal;
+    struct vmemi_log_queue log;
+    bool is_refused;
+
+    log.nr_records = 0;
+    vmemi_dma_lock(attachment->dma, &log);
+    end_joining(attachment);
+    is_refused = vmemi_dma_is_leaving(attachment);
+    vmemi_dma_unlock(attachment->dma);
+    if (!is_refused) {
+        return 0;
+    }
+    return vmemi_fail(err, refusal->code, refusal->reason, NULL,
+                      "attachment \"%s\": %s", attachment->name.text,
+                      refusal->text);
+}
+
+/* Maps what is populated, and follows the region. */
 static int join(struct vmem_dma_attachment *attachment, struct vmem_error *err)
 {
     const struct vmem_listener_config config = {
@@ -276,56 +312,22 @@ static int join(struct vmem_dma_attachment *attachment, struct vmem_error *err)
         .granularity =
             attachment->is_target ? 0 : (uint64_t)1 << attachment->chunk_shift,
     };
+    int ret = 0;
 
-    return vmem_listener_add(attachment->region, &config, &vmemi_dma_listener,
-                             attachment, &attachment->listener, err);
+    if (attachment->region == NULL) {
+        map_static(attachment);
+    } else {
+        ret =
+            vmem_listener_add(attachment->region, &config, &vmemi_dma_listener,
+                              attachment, &attachment->listener, err);
+    }
+    /* If it fails nothing was told. */
+    return ret < 0 ? ret : end_join(attachment, err);
 }
 
-/* The region says that a listener objected; the mapper knows why. */
-static int fail_join(const struct vmem_dma_attachment *attachment, int code,
-                     struct vmem_error *err)
-{
-    const struct vmemi_dma_refusal *refusal = &attachment->refusal;
-
-    if (refusal->code != code) {
-        return code;
-    }
-    return vmemi_fail(err, code, refusal->reason, NULL, "attachment \"%s\": %s",
-                      attachment->name.text, refusal->text);
-}
-
-void vmemi_dma_abandon(struct vmem_dma_attachment *attachment)
-{
-    struct vmem_dma *dma = attachment->dma;
-    struct vmemi_log_queue log;
-    int ret;
-
-    log.nr_records = 0;
-    vmemi_dma_lock(dma, &log);
-    ret = vmemi_dma_unmap_all(attachment);
-    if (ret == 0) {
-        vmemi_dma_unlink(attachment);
-    }
-    attachment->is_joining = ret < 0;
-    vmemi_dma_unlock(dma);
-    vmemi_log_send(&dma->vm->log, &log);
-    if (ret == 0) {
-        vmemi_dma_free_attachment(attachment);
-        return;
-    }
-    /* A device still reaches memory of the region, so it must not be plugged
-     * anew behind its back. */
-    if (attachment->region != NULL) {
-        join(attachment, NULL);
-    }
-    vmemi_dma_lock(dma, &log);
-    attachment->is_joining = false;
-    attachment->is_orphan = true;
-    vmemi_dma_unlock(dma);
-}
-
-static int attach(struct vmem_dma_attachment *attachment, uint64_t flags,
-                  struct vmem_dma_verdict *verdict, struct vmem_error *err)
+/* On the list, if the budget allows what is populated now. */
+static int enter(struct vmem_dma_attachment *attachment, uint64_t flags,
+                 struct vmem_dma_verdict *verdict, struct vmem_error *err)
 {
     struct vmem_dma *dma = attachment->dma;
     struct populated populated = {
@@ -334,7 +336,9 @@ static int attach(struct vmem_dma_attachment *attachment, uint64_t flags,
     struct vmemi_log_queue log;
     int ret;
 
-    if (!attachment->is_target) {
+    if (attachment->region == NULL) {
+        add_populated(&attachment->window, &populated);
+    } else if (!attachment->is_target) {
         vmem_region_for_each_populated(attachment->region, &attachment->window,
                                        add_populated, &populated);
     }
@@ -345,6 +349,64 @@ static int attach(struct vmem_dma_attachment *attachment, uint64_t flags,
     vmemi_dma_unlock(dma);
     vmemi_log_send(&dma->vm->log, &log);
     return ret;
+}
+
+/* ---- both kinds ---- */
+
+/* What can be refused before the host's description is looked at. */
+static int
+begin_attach(struct vmem_dma *dma, struct vmem_dma_attachment *const *out,
+             const struct vmem_dma_verdict *verdict, const char *what,
+             struct vmem_dma_attachment **attachment, struct vmem_error *err)
+{
+    int ret;
+
+    if (dma == NULL || out == NULL) {
+        return vmemi_fail(err, -EINVAL, VMEM_REASON_ARGUMENT, NULL,
+                          "%s: dma or out is NULL", what);
+    }
+    if (verdict != NULL &&
+        vmemi_sized_check_out(verdict,
+                              VMEMI_SIZE_THROUGH(struct vmem_dma_verdict,
+                                                 worst_case_pinned_size)) < 0) {
+        return vmemi_fail(err, -EINVAL, VMEM_REASON_STRUCT_SIZE, NULL,
+                          "%s: struct_size of the verdict is %zu", what,
+                          verdict->struct_size);
+    }
+    ret = vmemi_vm_check_unlocked(dma->vm, what, err);
+    if (ret < 0) {
+        return ret;
+    }
+    vmemi_dma_reap(dma); /* a plug may have unmapped what was stuck */
+    *attachment = vmemi_alloc0(sizeof(**attachment));
+    return *attachment != NULL ? 0 : vmemi_fail_no_memory(err, "an attachment");
+}
+
+/* A checked attachment, or why it was refused, is attached, or is gone. */
+static int end_attach(struct vmem_dma_attachment *attachment, int ret,
+                      uint64_t flags, struct vmem_dma_verdict *verdict,
+                      struct vmem_dma_attachment **out, struct vmem_error *err)
+{
+    if (ret == 0) {
+        ret = vmemi_dma_make_chunks(attachment, err);
+    }
+    if (ret == 0) {
+        ret = take_claim(attachment, err);
+    }
+    if (ret == 0) {
+        ret = enter(attachment, flags, verdict, err);
+    }
+    if (ret < 0) {
+        vmemi_dma_free_attachment(attachment);
+        return ret;
+    }
+    ret = join(attachment, err);
+    if (ret < 0) {
+        vmemi_dma_abandon(attachment);
+        return ret;
+    }
+    *out = attachment;
+    return 0;
 }
 
 int vmem_dma_attach(struct vmem_dma *dma,
@@ -361,88 +423,14 @@ int vmem_dma_attach(struct vmem_dma *dma,
         VMEMI_SIZE_THROUGH(struct vmem_dma_attach_config, reserved),
         host_config, "vmem_dma_attach_config", err);
     if (ret == 0) {
-        ret = check_call(dma, out, verdict, "vmem_dma_attach", err);
+        ret = begin_attach(dma, out, verdict, "vmem_dma_attach", &attachment,
+                           err);
     }
     if (ret < 0) {
         return ret;
-    }
-    vmemi_dma_reap(dma); /* a plug may have unmapped what was stuck */
-    attachment = vmemi_alloc0(sizeof(*attachment));
-    if (attachment == NULL) {
-        return vmemi_fail_no_memory(err, "an attachment");
     }
     ret = vmemi_dma_check_attach(dma, &config, attachment, err);
-    if (ret == 0) {
-        ret = vmemi_dma_make_chunks(attachment, err);
-    }
-    if (ret == 0) {
-        ret = take_claim(attachment, err);
-    }
-    if (ret == 0) {
-        ret = attach(attachment, config.flags, verdict, err);
-    }
-    if (ret < 0) {
-        vmemi_dma_free_attachment(attachment);
-        return ret;
-    }
-    ret = join(attachment, err);
-    if (ret < 0) {
-        ret = fail_join(attachment, ret, err);
-        vmemi_dma_abandon(attachment);
-        return ret;
-    }
-    *out = attachment;
-    return 0;
-}
-
-/* ---- static memory ---- */
-
-/* Under the lock: all of it, or not. */
-static int map_static(struct vmem_dma_attachment *attachment,
-                      struct vmem_error *err)
-{
-    int ret = 0;
-
-    for (uint64_t chunk = 0; chunk < attachment->nr_chunks && ret == 0;
-         chunk++) {
-        ret = vmemi_dma_map_chunk(attachment, chunk);
-    }
-    if (ret == 0) {
-        ret = vmemi_dma_commit(attachment->dma);
-    }
-    attachment->refusal = attachment->dma->refusal;
-    return ret < 0 ? fail_join(attachment, ret, err) : 0;
-}
-
-static int attach_static(struct vmem_dma_attachment *attachment, uint64_t flags,
-                         struct vmem_dma_verdict *verdict,
-                         struct vmem_error *err)
-{
-    struct vmem_dma *dma = attachment->dma;
-    struct vmemi_log_queue log;
-    bool is_admitted;
-    int ret;
-
-    log.nr_records = 0;
-    vmemi_dma_lock(dma, &log);
-    ret = admit(attachment, flags, attachment->nr_chunks,
-                attachment->window.size, verdict, err);
-    is_admitted = ret == 0;
-    if (is_admitted) {
-        ret = map_static(attachment, err);
-        if (ret < 0) {
-            vmemi_dma_unmap_chunks(attachment, 0, attachment->nr_chunks);
-            vmemi_dma_commit(dma);
-        }
-    }
-    vmemi_dma_unlock(dma);
-    vmemi_log_send(&dma->vm->log, &log);
-    if (ret < 0 && is_admitted) {
-        vmemi_dma_abandon(attachment);
-    } else if (ret < 0) {
-        vmemi_dma_free_attachment(attachment);
-    }
-    return ret;
+    return end_attach(attachment, ret, config.flags, verdict, out, err);
 }
 
 int vmem_dma_attach_static(struct vmem_dma *dma,
@@ -460,30 +448,12 @@ int vmem_dma_attach_static(struct vmem_dma *dma,
         VMEMI_SIZE_THROUGH(struct vmem_dma_static_config, reserved),
         host_config, "vmem_dma_static_config", err);
     if (ret == 0) {
-        ret = check_call(dma, out, verdict, "vmem_dma_attach_static", err);
+        ret = begin_attach(dma, out, verdict, "vmem_dma_attach_static",
+                           &attachment, err);
     }
     if (ret < 0) {
         return ret;
-    }
-    vmemi_dma_reap(dma); /* a plug may have unmapped what was stuck */
-    attachment = vmemi_alloc0(sizeof(*attachment));
-    if (attachment == NULL) {
-        return vmemi_fail_no_memory(err, "an attachment");
     }
     ret = vmemi_dma_check_static(dma, &config, attachment, err);
-    if (ret == 0) {
-        ret = vmemi_dma_make_chunks(attachment, err);
-    }
-    if (ret == 0) {
-        ret = take_claim(attachment, err);
-    }
-    if (ret < 0) {
-        vmemi_dma_free_attachment(attachment);
-        return ret;
-    }
-    ret = attach_static(attachment, config.flags, verdict, err);
-    if (ret == 0) {
-        *out = attachment;
-    }
-    return ret;
+    return end_attach(attachment, ret, config.flags, verdict, out, err);
 }

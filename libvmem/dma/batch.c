@@ -45,6 +45,9 @@ int vmemi_dma_commit(struct vmem_dma *dma)
     if (ret < 0) {
         vmemi_add_locked(&dma->nr_commit_errors, 1);
         dma->unmap_code = ret;
+    }
+    /* What was unmapped only is stuck now, which has words of its own. */
+    if (ret < 0 && dma->has_mapped) {
         vmemi_dma_refuse(dma, ret, VMEM_REASON_MAP_FAILED, dma->name.text,
                          "the backend did not commit: errno %d", -ret);
     }

@@ -91,9 +91,9 @@ static void count_taken(const struct vmem_dma_attachment *self,
          link = link->next) {
         const struct vmem_dma_attachment *other = link->data;
         /* One that is leaving wants nothing more; what it has is counted. */
-        const uint64_t nr_wanted = other->is_leaving ? 0 : other->nr_requested;
-        const uint64_t wanted_size =
-            other->is_leaving ? 0 : other->requested_size;
+        const bool is_leaving = vmemi_dma_is_leaving(other);
+        const uint64_t nr_wanted = is_leaving ? 0 : other->nr_requested;
+        const uint64_t wanted_size = is_leaving ? 0 : other->requested_size;
         const uint64_t live = live_chunks(other);
         const uint64_t live_size = live == other->nr_chunks
                                        ? other->window.size

@@ -135,7 +135,7 @@ int vmemi_dma_map_chunk(struct vmem_dma_attachment *attachment, uint64_t chunk)
             "iova 0x%" PRIx64 " is still mapped from before: errno %d",
             mapping.iova, -ret);
     }
-    if (attachment->is_leaving) {
+    if (vmemi_dma_is_leaving(attachment)) {
         return 0;
     }
     ret = vmemi_dma_check_budget(attachment, mapping.iova, mapping.size);

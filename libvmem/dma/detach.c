@@ -44,7 +44,7 @@ int vmemi_dma_unmap_all(struct vmem_dma_attachment *attachment)
     struct vmem_dma *dma = attachment->dma;
     struct vmem_range stuck;
 
-    attachment->is_leaving = true;
+    attachment->stage = VMEMI_DMA_LEAVING;
     retry(attachment);
     if (attachment->is_target) {
         vmemi_dma_guests_unmap(attachment, &attachment->window);
@@ -106,6 +106,25 @@ int vmem_dma_detach(struct vmem_dma_attachment *attachment,
     return ret;
 }
 
+void vmemi_dma_abandon(struct vmem_dma_attachment *attachment)
+{
+    struct vmem_dma *dma = attachment->dma;
+    struct vmemi_log_queue log;
+    bool is_stuck;
+
+    log.nr_records = 0;
+    vmemi_dma_lock(dma, &log);
+    is_stuck = vmemi_dma_unmap_all(attachment) < 0;
+    if (is_stuck) {
+        attachment->stage = VMEMI_DMA_ORPHAN;
+    }
+    vmemi_dma_unlock(dma);
+    vmemi_log_send(&dma->vm->log, &log);
+    if (!is_stuck) {
+        finish(attachment);
+    }
+}
+
 /* Under the lock: an orphan of which nothing is stuck. */
 static struct vmem_dma_attachment *find_free_orphan(const struct vmem_dma *dma)
 {
@@ -114,9 +133,10 @@ static struct vmem_dma_attachment *find_free_orphan(const struct vmem_dma *dma)
     for (GList *link = dma->attachments.head; link != NULL; link = link->next) {
         struct vmem_dma_attachment *attachment = link->data;
 
-        if (attachment->is_orphan && !find_stuck(attachment, &stuck)) {
+        if (attachment->stage == VMEMI_DMA_ORPHAN &&
+            !find_stuck(attachment, &stuck)) {
             /* Nobody else finds it. */
-            attachment->is_orphan = false;
+            attachment->stage = VMEMI_DMA_LEAVING;
             return attachment;
         }
     }

@@ -73,6 +73,21 @@ struct vmem_dma {
     _Atomic uint64_t max_unmap_ns;
 };
 
+/* Where an attachment is. It listens to its region from JOINING on until it is
+ * freed, with nothing stuck: whoever removed its listener earlier could not add it
+ * again before the guest changes what is stuck. */
+enum vmemi_dma_stage {
+    /* Its first batch, which is the replay of what is populated, is not over. A
+     * refusal is no veto, for that would remove the listener: it is remembered. */
+    VMEMI_DMA_JOINING,
+    VMEMI_DMA_ATTACHED,
+    /* Attaching was refused, or it is being detached: maps nothing any more, and
+     * refuses only what is stuck. */
+    VMEMI_DMA_LEAVING,
+    /* The same, and nobody has a handle: vmemi_dma_reap() frees it. */
+    VMEMI_DMA_ORPHAN,
+};
+
 /* A window of a region, or static memory, that is one region of its own. Its
  * chunks are numbered from the one that the window starts in. A chunk is clear,
  * mapped, or stuck; and clear ones may have been unmapped in this batch, if the
@@ -90,10 +105,8 @@ struct vmem_dma_attachment {
     uint64_t fd_offset; /* of offset 0 */
     int fd;             /* or -1 */
     uint32_t protection;
-    bool is_target;  /* of a virtual IOMMU: no chunks */
-    bool is_leaving; /* nothing is mapped any more */
-    bool is_orphan;  /* attaching failed, and something is stuck */
-    bool is_joining; /* an orphan, which is told what it knows */
+    bool is_target; /* of a virtual IOMMU: no chunks */
+    enum vmemi_dma_stage stage;
     unsigned int chunk_shift;
     uint64_t first_chunk; /* number of the first one in the region */
     uint64_t nr_chunks;
@@ -104,7 +117,7 @@ struct vmem_dma_attachment {
     struct vmem_bitmap *unmapped; /* in this batch; NULL: no commit */
     struct vmemi_tree guests;     /* that point here, by target */
     struct vmemi_tree stuck_guests;
-    struct vmemi_dma_refusal refusal; /* the last one, for who attaches */
+    struct vmemi_dma_refusal refusal; /* the first one while joining */
 };
 
 /* ---- lock and batch (batch.c) ---- */
@@ -265,6 +278,13 @@ int vmemi_dma_make_chunks(struct vmem_dma_attachment *attachment,
 /* Of one that nobody lists; its claim is released. */
 void vmemi_dma_free_attachment(struct vmem_dma_attachment *attachment);
 
+/* Does it want nothing more? */
+static inline bool
+vmemi_dma_is_leaving(const struct vmem_dma_attachment *attachment)
+{
+    return attachment->stage >= VMEMI_DMA_LEAVING;
+}
+
 /* The callbacks of an attachment to a region. */
 extern const struct vmem_listener_ops vmemi_dma_listener;
 
@@ -276,8 +296,7 @@ int vmemi_dma_unmap_all(struct vmem_dma_attachment *attachment);
 void vmemi_dma_link(struct vmem_dma_attachment *attachment);
 void vmemi_dma_unlink(struct vmem_dma_attachment *attachment);
 
-/* Attaching failed: unmaps, and frees it, or keeps it as an orphan while
- * something is stuck. */
+/* Attaching was refused: detaches; while something is stuck it is an orphan. */
 void vmemi_dma_abandon(struct vmem_dma_attachment *attachment);
 
 /* Frees the orphans of which nothing is stuck any more. */

@@ -49,7 +49,7 @@ static struct vmem_dma_attachment *find_target(struct vmem_dma *dma,
          link = link->next) {
         struct vmem_dma_attachment *target = link->data;
 
-        if (target->is_target && !target->is_leaving &&
+        if (target->is_target && target->stage == VMEMI_DMA_ATTACHED &&
             target->region == copy->region &&
             target->window.offset <= copy->range.offset &&
             vmemi_range_end(&copy->range) <= vmemi_range_end(&target->window)) {

@@ -123,7 +123,7 @@ static int check_room(const struct vmemi_dma_guest *guest,
     struct vmem_dma *dma = target->dma;
     int ret;
 
-    if (target->is_leaving) {
+    if (vmemi_dma_is_leaving(target)) {
         return fail_request(target, -EBUSY, VMEM_REASON_IN_USE, "iova",
                             guest->iova, "has a target that is detached, size",
                             guest->range.size, err);
