@@ -15,24 +15,6 @@
     (VMEM_DMA_READ_ONLY | VMEM_DMA_STRICT | VMEM_DMA_VIOMMU | VMEM_DMA_HAS_FD)
 #define STATIC_FLAGS (FLAGS & ~VMEM_DMA_VIOMMU)
 
-static unsigned int log2_of(uint64_t power)
-{
-    return (unsigned int)__builtin_ctzll(power);
-}
-
-static uint64_t power_of_two_below(uint64_t value)
-{
-    return (uint64_t)1 << (63 - __builtin_clzll(value));
-}
-
-/* At least value, or the largest there is. */
-static uint64_t power_of_two_above(uint64_t value)
-{
-    const uint64_t below = power_of_two_below(value);
-
-    return below == value || below == (uint64_t)1 << 63 ? below : below << 1;
-}
-
 static int set_name(const struct vmem_dma *dma, const char *name,
                     struct vmem_dma_attachment *attachment,
                     struct vmem_error *err)
@@ -149,79 +131,6 @@ static int check_iova(const struct vmem_dma_attachment *attachment,
     return ret;
 }
 
-/* How many chunks of this size the window has. */
-static int set_chunks(struct vmem_dma_attachment *attachment, uint64_t size,
-                      struct vmem_error *err)
-{
-    attachment->chunk_shift = log2_of(size);
-    attachment->first_chunk = attachment->window.offset / size;
-    attachment->nr_chunks = vmemi_dma_count_chunks(&attachment->window, size);
-    if (attachment->nr_chunks <= VMEM_BITMAP_MAX_BLOCKS) {
-        return 0;
-    }
-    return vmemi_fail(
-        err, -ERANGE, VMEM_REASON_RANGE, &attachment->window,
-        "attachment \"%s\": %" PRIu64 " chunks, the limit is %" PRIu64,
-        attachment->name.text, attachment->nr_chunks, VMEM_BITMAP_MAX_BLOCKS);
-}
-
-/* The region's smallest block size; without sources, one chunk for all. */
-static uint64_t default_granularity(struct vmem_region *region)
-{
-    uint64_t granularity;
-
-    vmemi_mutex_lock(&region->state);
-    granularity = vmemi_region_min_granularity(region);
-    vmemi_mutex_unlock(&region->state);
-    return power_of_two_above(granularity);
-}
-
-static int fail_granularity(const struct vmem_dma_attachment *attachment,
-                            int code, uint32_t reason, uint64_t granularity,
-                            const char *relation, uint64_t limit,
-                            struct vmem_error *err)
-{
-    return vmemi_fail(err, code, reason, NULL,
-                      "attachment \"%s\": granularity 0x%" PRIx64
-                      " is %s 0x%" PRIx64,
-                      attachment->name.text, granularity, relation, limit);
-}
-
-static int check_granularity(struct vmem_dma_attachment *attachment,
-                             uint64_t wanted, struct vmem_error *err)
-{
-    const struct vmem_dma *dma = attachment->dma;
-    const uint64_t largest = dma->backend.max_size;
-    const uint64_t block_size = default_granularity(attachment->region);
-    uint64_t size = wanted;
-
-    if (wanted == 0) {
-        size = vmemi_min(block_size, power_of_two_below(largest));
-    }
-    if (!vmemi_is_power_of_two(size)) {
-        return vmemi_fail(err, -EINVAL, VMEM_REASON_ALIGNMENT, NULL,
-                          "attachment \"%s\": granularity 0x%" PRIx64
-                          " is not a power of two",
-                          attachment->name.text, size);
-    }
-    if (size > block_size) {
-        return fail_granularity(
-            attachment, -EINVAL, VMEM_REASON_ALIGNMENT, size,
-            "larger than the smallest block size (or the size) of its region,",
-            block_size, err);
-    }
-    if (size < dma->page_size) {
-        return fail_granularity(attachment, -EINVAL, VMEM_REASON_ALIGNMENT,
-                                size, "below the smallest IOMMU page",
-                                dma->page_size, err);
-    }
-    if (size > largest) {
-        return fail_granularity(attachment, -ERANGE, VMEM_REASON_RANGE, size,
-                                "above the largest mapping", largest, err);
-    }
-    return set_chunks(attachment, size, err);
-}
-
 /* A file that shares the memory: the host's, or the backing's. A private mapping
  * of a file is not the file's contents. */
 static void find_memory(const struct vmem_dma_attach_config *config,
@@ -264,32 +173,6 @@ static int check_window(const struct vmem_dma_attach_config *config,
     }
     return vmemi_range_check(&attachment->window, config->region->size,
                              "attachment window", err);
-}
-
-/* What the budget is judged by. */
-static int set_requested(struct vmem_dma_attachment *attachment, uint64_t size,
-                         struct vmem_error *err)
-{
-    const struct vmem_range *window = &attachment->window;
-    const uint64_t chunk_size = (uint64_t)1 << attachment->chunk_shift;
-    uint64_t nr_chunks;
-
-    if (size > window->size) {
-        return vmemi_fail(err, -ERANGE, VMEM_REASON_RANGE, window,
-                          "attachment \"%s\": 0x%" PRIx64
-                          " bytes are requested, the window has 0x%" PRIx64,
-                          attachment->name.text, size, window->size);
-    }
-    nr_chunks = size / chunk_size + (size % chunk_size != 0);
-    /* Chunks that the window cuts hold less. */
-    if (size != 0) {
-        nr_chunks += window->offset % chunk_size != 0;
-        nr_chunks += vmemi_range_end(window) % chunk_size != 0;
-    }
-    attachment->nr_requested =
-        attachment->is_target ? 0 : vmemi_min(nr_chunks, attachment->nr_chunks);
-    attachment->requested_size = attachment->is_target ? 0 : size;
-    return 0;
 }
 
 static void set_protection(struct vmem_dma_attachment *attachment,
@@ -339,15 +222,15 @@ int vmemi_dma_check_attach(struct vmem_dma *dma,
         ret = check_iova(attachment, err);
     }
     if (ret == 0 && !attachment->is_target) {
-        ret = check_granularity(attachment, config->granularity, err);
+        ret = vmemi_dma_check_granularity(attachment, config->granularity, err);
     } else if (ret == 0) {
-        attachment->chunk_shift = log2_of(dma->page_size);
+        attachment->chunk_shift = (unsigned int)__builtin_ctzll(dma->page_size);
     }
     if (ret == 0) {
         ret = check_memory(attachment, err);
     }
     if (ret == 0) {
-        ret = set_requested(attachment, config->requested_size, err);
+        ret = vmemi_dma_set_requested(attachment, config->requested_size, err);
     }
     return ret;
 }
@@ -383,13 +266,10 @@ int vmemi_dma_check_static(struct vmem_dma *dma,
         ret = check_memory(attachment, err);
     }
     if (ret == 0) {
-        ret = set_chunks(attachment,
-                         vmemi_min(power_of_two_above(config->size),
-                                   power_of_two_below(dma->backend.max_size)),
-                         err);
+        ret = vmemi_dma_set_pieces(attachment, err);
     }
     if (ret == 0) {
-        ret = set_requested(attachment, config->size, err);
+        ret = vmemi_dma_set_requested(attachment, config->size, err);
     }
     return ret;
 }

@@ -259,9 +259,10 @@ int vmemi_dma_guests_retry(struct vmem_dma_attachment *target,
 
 void vmemi_dma_settle_guests(struct vmem_dma *dma, int code);
 
-/* ---- attachments (check.c, attach.c, detach.c) ---- */
+/* ---- attachments ---- */
 
-/* The host's description, checked; everything but claim, listener and bitmaps. */
+/* The host's description, checked; everything but claim, listener and bitmaps
+ * (check.c). */
 int vmemi_dma_check_attach(struct vmem_dma *dma,
                            const struct vmem_dma_attach_config *config,
                            struct vmem_dma_attachment *attachment,
@@ -270,6 +271,26 @@ int vmemi_dma_check_static(struct vmem_dma *dma,
                            const struct vmem_dma_static_config *config,
                            struct vmem_dma_attachment *attachment,
                            struct vmem_error *err);
+
+/* Chunks of the granularity that is wanted, or 0 for what fits the region; or the
+ * largest there can be; and how many of them hold what is requested
+ * (granularity.c). */
+int vmemi_dma_check_granularity(struct vmem_dma_attachment *attachment,
+                                uint64_t wanted, struct vmem_error *err);
+int vmemi_dma_set_pieces(struct vmem_dma_attachment *attachment,
+                         struct vmem_error *err);
+int vmemi_dma_set_requested(struct vmem_dma_attachment *attachment,
+                            uint64_t size, struct vmem_error *err);
+
+/* On the list, if nothing is at its IOVAs and the budget allows what is populated
+ * now. Fills the verdict as vmem_dma_attach() (admit.c). */
+int vmemi_dma_admit(struct vmem_dma_attachment *attachment, uint64_t flags,
+                    struct vmem_dma_verdict *verdict, struct vmem_error *err);
+
+/* Maps what is populated, and follows the region; static memory is mapped at once.
+ * 0, or why it has to leave again: then it is to be abandoned (follow.c). */
+int vmemi_dma_join(struct vmem_dma_attachment *attachment,
+                   struct vmem_error *err);
 
 /* Bitmaps and trees of a checked attachment. 0 or -ENOMEM. */
 int vmemi_dma_make_chunks(struct vmem_dma_attachment *attachment,
@@ -285,15 +306,11 @@ vmemi_dma_is_leaving(const struct vmem_dma_attachment *attachment)
     return attachment->stage >= VMEMI_DMA_LEAVING;
 }
 
-/* The callbacks of an attachment to a region. */
-extern const struct vmem_listener_ops vmemi_dma_listener;
-
 /* Under the lock: unmaps all of an attachment, which maps nothing from now on,
  * and commits. 0, or why something is stuck. */
 int vmemi_dma_unmap_all(struct vmem_dma_attachment *attachment);
 
-/* Under the lock: on and off the list. */
-void vmemi_dma_link(struct vmem_dma_attachment *attachment);
+/* Under the lock: off the list. */
 void vmemi_dma_unlink(struct vmem_dma_attachment *attachment);
 
 /* Attaching was refused: detaches; while something is stuck it is an orphan. */
