@@ -13,6 +13,7 @@
 #include "dma/ioctl.h"
 #include "dma/iommufd.h"
 #include "dma/kernel.h"
+#include "support/backend_calls.h"
 #include "support/fake_iommu.h"
 
 #define MIB(n) ((uint64_t)(n) << 20)
@@ -65,41 +66,14 @@ static void stage_destroy(struct stage *stage)
     iommufd_model_destroy(&stage->model);
 }
 
-static struct vmem_dma_mapping mapping_of(uint64_t iova, uint64_t size)
-{
-    return (struct vmem_dma_mapping){
-        .struct_size = sizeof(struct vmem_dma_mapping),
-        .iova = iova,
-        .size = size,
-        .hva = (void *)(uintptr_t)(GIB(64) + iova),
-        .fd = -1,
-        .protection = VMEM_DMA_READ | VMEM_DMA_WRITE,
-    };
-}
-
-static int map(struct stage *stage, uint64_t iova, uint64_t size)
-{
-    const struct vmem_dma_mapping mapping = mapping_of(iova, size);
-
-    return stage->backend.ops.map(&mapping, stage->backend.opaque);
-}
-
 /* Memory of a file, at the same offset as the IOVA. */
 static int map_file(struct stage *stage, uint64_t iova, uint64_t size)
 {
-    struct vmem_dma_mapping mapping = mapping_of(iova, size);
+    struct vmem_dma_mapping mapping = backend_mapping(iova, size);
 
     mapping.fd = 9;
     mapping.fd_offset = iova + GIB(1);
     return stage->backend.ops.map(&mapping, stage->backend.opaque);
-}
-
-static int unmap(struct stage *stage, uint64_t iova, uint64_t size,
-                 uint64_t *unmapped)
-{
-    *unmapped = size;
-    return stage->backend.ops.unmap(iova, size, unmapped,
-                                    stage->backend.opaque);
 }
 
 static int check(struct stage *stage, uint64_t iova, uint64_t size)
@@ -279,7 +253,7 @@ static void a_map_is_what_it_says(void **state)
     open_stage(&stage);
     for (unsigned i = 0; i < G_N_ELEMENTS(protections); i++) {
         struct vmem_dma_mapping mapping =
-            mapping_of(GIB(4) + i * MIB(2), MIB(2));
+            backend_mapping(GIB(4) + i * MIB(2), MIB(2));
         const struct iova_mapping *made;
 
         mapping.protection = protections[i];
@@ -308,10 +282,12 @@ static void each_mapping_is_unmapped_alone(void **state)
     (void)state;
     open_stage(&stage);
     for (unsigned i = 0; i < 50; i++) {
-        assert_int_equal(map(&stage, GIB(4) + i * MIB(2), MIB(2)), 0);
+        assert_int_equal(
+            backend_map(&stage.backend, GIB(4) + i * MIB(2), MIB(2)), 0);
     }
     for (unsigned i = 0; i < 50; i++) {
-        assert_int_equal(unmap(&stage, GIB(4) + i * MIB(2), MIB(2), &unmapped),
+        assert_int_equal(backend_unmap(&stage.backend, GIB(4) + i * MIB(2),
+                                       MIB(2), &unmapped),
                          0);
         assert_int_equal(unmapped, MIB(2));
     }
@@ -329,10 +305,11 @@ static void nothing_to_unmap_is_success(void **state)
 
     (void)state;
     open_stage(&stage);
-    assert_int_equal(unmap(&stage, 0, MIB(2), &unmapped), 0);
+    assert_int_equal(backend_unmap(&stage.backend, 0, MIB(2), &unmapped), 0);
     assert_int_equal(unmapped, 0);
-    assert_int_equal(unmap(&stage, UINT64_MAX - 4095, MIB(2), &unmapped),
-                     -EOVERFLOW);
+    assert_int_equal(
+        backend_unmap(&stage.backend, UINT64_MAX - 4095, MIB(2), &unmapped),
+        -EOVERFLOW);
     assert_int_equal(unmapped, 0);
     stage_destroy(&stage);
 }
@@ -357,9 +334,10 @@ static void files_are_mapped_where_the_kernel_can(void **state)
     assert_true(made->is_readable && made->is_writable);
     assert_int_equal(stage.fake.nr_calls[FAKE_IOAS_MAP_FILE], 1);
     assert_int_equal(stage.fake.nr_calls[FAKE_IOAS_MAP], 0);
-    assert_int_equal(unmap(&stage, MIB(2), MIB(4), &unmapped), 0);
+    assert_int_equal(backend_unmap(&stage.backend, MIB(2), MIB(4), &unmapped),
+                     0);
     /* Memory without a file goes by its address. */
-    assert_int_equal(map(&stage, MIB(2), MIB(4)), 0);
+    assert_int_equal(backend_map(&stage.backend, MIB(2), MIB(4)), 0);
     assert_int_equal(stage.fake.nr_calls[FAKE_IOAS_MAP_FILE], 1);
     stage_destroy(&stage);
 }
@@ -432,14 +410,15 @@ static void each_failure_is_passed_on(void **state)
         assert_null(backend.opaque);
 
         fake_iommu_fail(&stage.fake, FAKE_IOAS_MAP, 1, 1, error);
-        assert_int_equal(map(&stage, 0, MIB(2)), -error);
+        assert_int_equal(backend_map(&stage.backend, 0, MIB(2)), -error);
         assert_int_equal(iova_set_nr(stage.set), 0);
-        assert_int_equal(map(&stage, 0, MIB(2)), 0);
+        assert_int_equal(backend_map(&stage.backend, 0, MIB(2)), 0);
         fake_iommu_fail(&stage.fake, FAKE_IOAS_UNMAP, 1, 1, error);
-        assert_int_equal(unmap(&stage, 0, MIB(2), &unmapped),
+        assert_int_equal(backend_unmap(&stage.backend, 0, MIB(2), &unmapped),
                          error == ENOENT ? 0 : -error);
         assert_int_equal(unmapped, 0);
-        assert_int_equal(unmap(&stage, 0, MIB(2), &unmapped), 0);
+        assert_int_equal(backend_unmap(&stage.backend, 0, MIB(2), &unmapped),
+                         0);
         assert_int_equal(unmapped, MIB(2));
     }
     stage_destroy(&stage);
@@ -496,7 +475,7 @@ static void each_allocation_may_fail(void **state)
 
 static void a_failure_is_explained(void **state)
 {
-    const struct vmem_dma_mapping mapping = mapping_of(0, MIB(2));
+    const struct vmem_dma_mapping mapping = backend_mapping(0, MIB(2));
     struct stage stage;
 
     (void)state;

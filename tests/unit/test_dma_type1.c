@@ -17,6 +17,7 @@
 #include "base/alloc.h"
 #include "dma/ioctl.h"
 #include "dma/type1.h"
+#include "support/backend_calls.h"
 #include "support/fake_iommu.h"
 
 #define MIB(n) ((uint64_t)(n) << 20)
@@ -65,33 +66,6 @@ static void stage_destroy(struct stage *stage)
     type1_model_destroy(&stage->model);
 }
 
-static struct vmem_dma_mapping mapping_of(uint64_t iova, uint64_t size)
-{
-    return (struct vmem_dma_mapping){
-        .struct_size = sizeof(struct vmem_dma_mapping),
-        .iova = iova,
-        .size = size,
-        .hva = (void *)(uintptr_t)(GIB(64) + iova),
-        .fd = -1,
-        .protection = VMEM_DMA_READ | VMEM_DMA_WRITE,
-    };
-}
-
-static int map(struct stage *stage, uint64_t iova, uint64_t size)
-{
-    const struct vmem_dma_mapping mapping = mapping_of(iova, size);
-
-    return stage->backend.ops.map(&mapping, stage->backend.opaque);
-}
-
-static int unmap(struct stage *stage, uint64_t iova, uint64_t size,
-                 uint64_t *unmapped)
-{
-    *unmapped = size;
-    return stage->backend.ops.unmap(iova, size, unmapped,
-                                    stage->backend.opaque);
-}
-
 #define assert_says(stage, words)                                              \
     do {                                                                       \
         if (strstr((stage)->err.message, words) == NULL) {                     \
@@ -128,8 +102,8 @@ static void it_asks_how_many_mappings_are_left(void **state)
 
     (void)state;
     open_kind(&stage, TYPE1_V2);
-    assert_int_equal(map(&stage, 0, 4096), 0);
-    assert_int_equal(map(&stage, MIB(2), 4096), 0);
+    assert_int_equal(backend_map(&stage.backend, 0, 4096), 0);
+    assert_int_equal(backend_map(&stage.backend, MIB(2), 4096), 0);
     stage.backend.ops.destroy(stage.backend.opaque);
     stage.model.limit = 64;
     assert_int_equal(stage_open(&stage), 0);
@@ -261,7 +235,7 @@ static void a_map_is_what_it_says(void **state)
     open_kind(&stage, TYPE1_V2);
     for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
         struct vmem_dma_mapping mapping =
-            mapping_of(GIB(4) + i * MIB(2), MIB(2));
+            backend_mapping(GIB(4) + i * MIB(2), MIB(2));
         const struct iova_mapping *made;
 
         mapping.protection = cases[i].protection;
@@ -287,10 +261,12 @@ static void a_run_is_unmapped_by_one_ioctl(void **state)
     (void)state;
     open_kind(&stage, TYPE1_V2);
     for (unsigned i = 0; i < 50; i++) {
-        assert_int_equal(map(&stage, GIB(4) + i * MIB(2), MIB(2)), 0);
+        assert_int_equal(
+            backend_map(&stage.backend, GIB(4) + i * MIB(2), MIB(2)), 0);
     }
     assert_int_equal(stage.fake.nr_calls[FAKE_VFIO_MAP], 50);
-    assert_int_equal(unmap(&stage, GIB(4), MIB(100), &unmapped), 0);
+    assert_int_equal(backend_unmap(&stage.backend, GIB(4), MIB(100), &unmapped),
+                     0);
     assert_int_equal(unmapped, MIB(100));
     assert_int_equal(stage.fake.nr_calls[FAKE_VFIO_UNMAP], 1);
     assert_int_equal(stage.fake.nr_calls[FAKE_IOCTL_ANY], 51);
@@ -308,11 +284,13 @@ static void an_unmap_says_what_was_there(void **state)
         uint64_t unmapped;
 
         open_kind(&stage, kinds[i]);
-        assert_int_equal(unmap(&stage, 0, MIB(16), &unmapped), 0);
+        assert_int_equal(backend_unmap(&stage.backend, 0, MIB(16), &unmapped),
+                         0);
         assert_int_equal(unmapped, 0);
-        assert_int_equal(map(&stage, MIB(2), MIB(2)), 0);
-        assert_int_equal(map(&stage, MIB(6), MIB(2)), 0);
-        assert_int_equal(unmap(&stage, 0, MIB(16), &unmapped), 0);
+        assert_int_equal(backend_map(&stage.backend, MIB(2), MIB(2)), 0);
+        assert_int_equal(backend_map(&stage.backend, MIB(6), MIB(2)), 0);
+        assert_int_equal(backend_unmap(&stage.backend, 0, MIB(16), &unmapped),
+                         0);
         assert_int_equal(unmapped, MIB(4));
         stage_destroy(&stage);
     }
@@ -330,8 +308,9 @@ static void an_unmap_that_would_cut_fails(void **state)
         uint64_t unmapped;
 
         open_kind(&stage, kinds[i]);
-        assert_int_equal(map(&stage, MIB(2), MIB(4)), 0);
-        assert_int_equal(unmap(&stage, MIB(4), MIB(2), &unmapped), -EINVAL);
+        assert_int_equal(backend_map(&stage.backend, MIB(2), MIB(4)), 0);
+        assert_int_equal(
+            backend_unmap(&stage.backend, MIB(4), MIB(2), &unmapped), -EINVAL);
         assert_int_equal(unmapped, 0);
         assert_int_equal(iova_set_nr(&stage.model.set), 1);
         stage_destroy(&stage);
@@ -346,16 +325,16 @@ static void a_signal_is_waited_out(void **state)
     (void)state;
     open_kind(&stage, TYPE1_V2);
     fake_iommu_fail(&stage.fake, FAKE_VFIO_MAP, 1, 5, EINTR);
-    assert_int_equal(map(&stage, 0, MIB(2)), 0);
+    assert_int_equal(backend_map(&stage.backend, 0, MIB(2)), 0);
     assert_int_equal(stage.fake.nr_calls[FAKE_VFIO_MAP], 6);
     fake_iommu_fail(&stage.fake, FAKE_VFIO_UNMAP, 1, VMEMI_DMA_MAX_TRIES - 1,
                     EINTR);
-    assert_int_equal(unmap(&stage, 0, MIB(2), &unmapped), 0);
+    assert_int_equal(backend_unmap(&stage.backend, 0, MIB(2), &unmapped), 0);
     assert_int_equal(unmapped, MIB(2));
     /* But not for ever. */
     fake_iommu_forget(&stage.fake);
     fake_iommu_fail(&stage.fake, FAKE_VFIO_MAP, 1, UINT64_MAX, EINTR);
-    assert_int_equal(map(&stage, 0, MIB(2)), -EINTR);
+    assert_int_equal(backend_map(&stage.backend, 0, MIB(2)), -EINTR);
     assert_int_equal(stage.fake.nr_calls[FAKE_VFIO_MAP], VMEMI_DMA_MAX_TRIES);
     stage_destroy(&stage);
 }
@@ -433,14 +412,15 @@ static void each_failure_of_mapping_is_passed_on(void **state)
         const int error = all_errors[i];
 
         fake_iommu_fail(&stage.fake, FAKE_VFIO_MAP, 1, 1, error);
-        assert_int_equal(map(&stage, 0, MIB(2)), -error);
+        assert_int_equal(backend_map(&stage.backend, 0, MIB(2)), -error);
         assert_int_equal(iova_set_nr(&stage.model.set), 0);
-        assert_int_equal(map(&stage, 0, MIB(2)), 0);
+        assert_int_equal(backend_map(&stage.backend, 0, MIB(2)), 0);
         fake_iommu_fail(&stage.fake, FAKE_VFIO_UNMAP, 1, 1, error);
-        assert_int_equal(unmap(&stage, 0, MIB(2), &unmapped),
+        assert_int_equal(backend_unmap(&stage.backend, 0, MIB(2), &unmapped),
                          error == ENOENT ? -EINVAL : -error);
         assert_int_equal(unmapped, 0);
-        assert_int_equal(unmap(&stage, 0, MIB(2), &unmapped), 0);
+        assert_int_equal(backend_unmap(&stage.backend, 0, MIB(2), &unmapped),
+                         0);
         assert_int_equal(unmapped, MIB(2));
     }
     stage_destroy(&stage);
@@ -523,7 +503,7 @@ static void asking_for_the_window_may_fail(void **state)
 
 static const char *explain(struct stage *stage, int code, uint32_t protection)
 {
-    struct vmem_dma_mapping mapping = mapping_of(0, MIB(2));
+    struct vmem_dma_mapping mapping = backend_mapping(0, MIB(2));
 
     mapping.protection = protection;
     memset(stage->text, 'x', sizeof(stage->text));
