@@ -91,7 +91,7 @@ static void handle_queue(struct virtio *virtio)
             chain.response_size, NULL);
 
         if (verdict != VMEM_REQUEST_RESPOND) {
-            break_device(virtio, "a request is too short, or unknown");
+            break_device(virtio, "a request is malformed");
         } else if (queue_push(&virtio->queue, virtio->vm, &chain, response,
                               sizeof(response), &why) != 0) {
             break_device(virtio, why);

@@ -99,7 +99,9 @@ enum vmem_malformed_reason {
     VMEM_MALFORMED_NONE = 0,           /**< It is not. */
     VMEM_MALFORMED_SHORT_REQUEST = 1,  /**< Fewer than 24 readable bytes. */
     VMEM_MALFORMED_SHORT_RESPONSE = 2, /**< Fewer than 10 writable bytes. */
-    VMEM_MALFORMED_TYPE = 3            /**< Unknown request type. */
+    VMEM_MALFORMED_TYPE = 3,           /**< Unknown request type. */
+    VMEM_MALFORMED_ADDRESS = 4         /**< Bytes at no address: the guest put
+                                            them where it has no memory. */
 };
 
 /** How far above the requested size the usable region reaches. */
@@ -268,7 +270,7 @@ struct vmem_device_info {
 struct vmem_device_stats {
     size_t struct_size;           /**< Set by the host. */
     uint64_t nr_requests[4][4];   /**< [request type][response type]. */
-    uint64_t nr_malformed[4];     /**< [enum vmem_malformed_reason]. */
+    uint64_t nr_malformed[8];     /**< [enum vmem_malformed_reason]. */
     uint64_t plugged_bytes;       /**< Bytes plugged in all. */
     uint64_t unplugged_bytes;     /**< Bytes unplugged in all. */
     uint64_t nr_config_writes;    /**< Config writes by the driver, ignored. */
@@ -441,6 +443,10 @@ VMEM_API int vmem_device_set_driver_features(struct vmem_device *device,
  * Exactly the first 24 bytes of the request are read, once, and exactly 10
  * bytes of response are written, zeros where the driver must ignore them.
  *
+ * A NULL buffer of non-zero size is what a transport has when the guest's address
+ * does not lead to memory: #VMEM_MALFORMED_ADDRESS, so that no transport needs a
+ * check of its own.
+ *
  * @param device          The device.
  * @param request         Device-readable bytes. @ownership{the caller's}
  * @param request_size    How many there are.
@@ -449,8 +455,7 @@ VMEM_API int vmem_device_set_driver_features(struct vmem_device *device,
  * @param[in,out] result  What became of it, struct_size set; may be NULL.
  * @return #VMEM_REQUEST_RESPOND, #VMEM_REQUEST_MALFORMED, or a negative errno,
  *         and then nothing was executed or written.
- * @retval -EINVAL   A NULL buffer of non-zero size, NULL device, or
- *                   result->struct_size too small.
+ * @retval -EINVAL   NULL device, or result->struct_size too small.
  * @retval -EDEADLK  Called from a listener, backing or walk callback.
  * @threads{any thread; not from listener, backing and walk callbacks}
  * @since 0.1
@@ -464,7 +469,9 @@ VMEM_API int vmem_device_handle_request(struct vmem_device *device,
 /**
  * Handle one request in scattered buffers, as a descriptor chain has them.
  *
- * The same as vmem_device_handle_request(), for any split of the bytes.
+ * The same as vmem_device_handle_request(), for any split of the bytes. A piece of
+ * non-zero size without an address makes the request malformed, whether or not its
+ * bytes are among those that count.
  *
  * @param device          The device.
  * @param readable        Device-readable pieces. @ownership{the caller's}
@@ -474,7 +481,7 @@ VMEM_API int vmem_device_handle_request(struct vmem_device *device,
  * @param[in,out] result  What became of it, struct_size set; may be NULL.
  * @return #VMEM_REQUEST_RESPOND, #VMEM_REQUEST_MALFORMED, or a negative errno,
  *         and then nothing was executed or written.
- * @retval -EINVAL   A NULL array or piece of non-zero size, NULL device, or
+ * @retval -EINVAL   NULL device, a NULL array of pieces, or
  *                   result->struct_size too small.
  * @retval -EDEADLK  Called from a listener, backing or walk callback.
  * @threads{any thread; not from listener, backing and walk callbacks}

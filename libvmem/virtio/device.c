@@ -510,7 +510,7 @@ int vmem_device_get_stats(struct vmem_device *device,
     for (size_t type = 0; type < 4; type++) {
         load_all(device->nr_requests[type], stats.nr_requests[type], 4);
     }
-    load_all(device->nr_malformed, stats.nr_malformed, 4);
+    load_all(device->nr_malformed, stats.nr_malformed, 8);
     load_all(device->nr_resets, stats.nr_resets, 4);
     load_all(device->latency_total_ns, stats.latency_total_ns, 4);
     load_all(device->latency_max_ns, stats.latency_max_ns, 4);

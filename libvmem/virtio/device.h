@@ -60,7 +60,7 @@ struct vmem_device {
     struct vmemi_tracker tracker;
 
     _Atomic uint64_t nr_requests[4][4];
-    _Atomic uint64_t nr_malformed[4];
+    _Atomic uint64_t nr_malformed[8];
     _Atomic uint64_t plugged_bytes;
     _Atomic uint64_t unplugged_bytes;
     _Atomic uint64_t nr_config_writes;

@@ -332,6 +332,7 @@ OUT_OF_THE_WAY static int malformed(struct vmem_device *device, uint32_t reason,
         [VMEM_MALFORMED_SHORT_REQUEST] = "fewer than 24 request bytes",
         [VMEM_MALFORMED_SHORT_RESPONSE] = "room for fewer than 10 bytes",
         [VMEM_MALFORMED_TYPE] = "unknown request type",
+        [VMEM_MALFORMED_ADDRESS] = "bytes where the guest has no memory",
     };
 
     vmemi_count(&device->nr_malformed[reason]);
@@ -342,12 +343,12 @@ OUT_OF_THE_WAY static int malformed(struct vmem_device *device, uint32_t reason,
     return VMEM_REQUEST_MALFORMED;
 }
 
-/* has_request and has_room: were there 24 bytes, and is there room for 10? The
+/* Defect is VMEM_MALFORMED_NONE if there were 24 bytes and is room for 10. The
  * response goes straight to where it belongs, in one go, at the end. Inlined
  * into both callers: a call with so many arguments costs what it saves. */
 static inline __attribute__((always_inline)) int
 handle(struct vmem_device *device, const uint8_t *request_bytes,
-       bool has_request, bool has_room, uint8_t *response_bytes,
+       uint32_t defect, uint8_t *response_bytes,
        struct vmem_request_result *result)
 {
     struct vmemi_wire_request request;
@@ -359,12 +360,9 @@ handle(struct vmem_device *device, const uint8_t *request_bytes,
     if (ret < 0) {
         return ret;
     }
-    if (!has_request) {
-        return malformed(device, VMEM_MALFORMED_SHORT_REQUEST, result);
-    }
     /* Before executing: an answer that cannot be delivered is no answer. */
-    if (!has_room) {
-        return malformed(device, VMEM_MALFORMED_SHORT_RESPONSE, result);
+    if (defect != VMEM_MALFORMED_NONE) {
+        return malformed(device, defect, result);
     }
     if (!vmemi_wire_decode_request(request_bytes, &request)) {
         return malformed(device, VMEM_MALFORMED_TYPE, result);
@@ -377,6 +375,16 @@ handle(struct vmem_device *device, const uint8_t *request_bytes,
     result->reason = answer.busy_reason;
     tell(device, &request, &answer);
     return VMEM_REQUEST_RESPOND;
+}
+
+/* The first of them that there is. */
+static inline uint32_t find_defect(bool has_addresses, bool has_request,
+                                   bool has_room)
+{
+    return !has_addresses ? VMEM_MALFORMED_ADDRESS
+           : !has_request ? VMEM_MALFORMED_SHORT_REQUEST
+           : !has_room    ? VMEM_MALFORMED_SHORT_RESPONSE
+                          : VMEM_MALFORMED_NONE;
 }
 
 static int check_result(const struct vmem_request_result *host_result)
@@ -403,38 +411,36 @@ int vmem_device_handle_request(struct vmem_device *device, const void *request,
 {
     struct vmem_request_result result = { 0 };
     uint8_t request_bytes[VMEM_DEVICE_REQUEST_SIZE];
-    const bool has_request = request_size >= sizeof(request_bytes);
+    const uint32_t defect =
+        find_defect((request != NULL || request_size == 0) &&
+                        (response != NULL || response_size == 0),
+                    request_size >= sizeof(request_bytes),
+                    response_size >= VMEM_DEVICE_RESPONSE_SIZE);
     int ret;
 
-    if (device == NULL || check_result(host_result) < 0 ||
-        (request == NULL && request_size > 0) ||
-        (response == NULL && response_size > 0)) {
+    if (device == NULL || check_result(host_result) < 0) {
         return -EINVAL;
     }
     /* Once: the guest may change its memory while we look. */
-    if (has_request) {
+    if (defect == VMEM_MALFORMED_NONE) {
         memcpy(request_bytes, request, sizeof(request_bytes));
     }
-    ret = handle(device, request_bytes, has_request,
-                 response_size >= VMEM_DEVICE_RESPONSE_SIZE, response, &result);
+    ret = handle(device, request_bytes, defect, response, &result);
     if (ret >= 0) {
         return_result(&result, host_result);
     }
     return ret;
 }
 
-/* Pieces without bytes may have no address. */
-static bool has_null_piece(const struct iovec *pieces, size_t nr_pieces)
+/* Pieces without bytes need none. */
+static bool have_addresses(const struct iovec *pieces, size_t nr_pieces)
 {
-    if (pieces == NULL) {
-        return nr_pieces > 0;
-    }
     for (size_t i = 0; i < nr_pieces; i++) {
         if (pieces[i].iov_base == NULL && pieces[i].iov_len > 0) {
-            return true;
+            return false;
         }
     }
-    return false;
+    return true;
 }
 
 /* Copies up to size bytes together; returns how many there were. */
@@ -491,20 +497,25 @@ int vmem_device_handle_request_iov(struct vmem_device *device,
     struct vmem_request_result result = { 0 };
     uint8_t request[VMEM_DEVICE_REQUEST_SIZE];
     uint8_t response[VMEM_DEVICE_RESPONSE_SIZE];
+    bool has_addresses;
     bool has_request;
     int ret;
 
     if (device == NULL || check_result(host_result) < 0 ||
-        has_null_piece(readable, nr_readable) ||
-        has_null_piece(writable, nr_writable)) {
+        (readable == NULL && nr_readable > 0) ||
+        (writable == NULL && nr_writable > 0)) {
         return -EINVAL;
     }
+    has_addresses = have_addresses(readable, nr_readable) &&
+                    have_addresses(writable, nr_writable);
     /* Once: the guest may change its memory while we look. */
-    has_request = gather(readable, nr_readable, request, sizeof(request)) ==
-                  sizeof(request);
-    ret = handle(device, request, has_request,
-                 has_room_for(writable, nr_writable, sizeof(response)),
-                 response, &result);
+    has_request = has_addresses && gather(readable, nr_readable, request,
+                                          sizeof(request)) == sizeof(request);
+    ret = handle(
+        device, request,
+        find_defect(has_addresses, has_request,
+                    has_room_for(writable, nr_writable, sizeof(response))),
+        response, &result);
     if (ret == VMEM_REQUEST_RESPOND) {
         scatter(writable, nr_writable, response, sizeof(response));
     }

@@ -469,7 +469,7 @@ struct vmem_device_info {
 struct vmem_device_stats {
     size_t struct_size;
     uint64_t nr_requests[4][4];
-    uint64_t nr_malformed[4];
+    uint64_t nr_malformed[8];
     uint64_t plugged_bytes;
     uint64_t unplugged_bytes;
     uint64_t nr_config_writes;

@@ -569,8 +569,10 @@ static void check_info(const struct device_world *world)
     fuzz_check(memcmp(stats.nr_requests, world->nr_answers,
                       sizeof(stats.nr_requests)) == 0,
                "counts of requests");
-    for (unsigned i = 0; i < 4; i++) {
+    for (unsigned i = 0; i < 8; i++) {
         nr_malformed += stats.nr_malformed[i];
+    }
+    for (unsigned i = 0; i < 4; i++) {
         nr_resets += stats.nr_resets[i];
     }
     fuzz_check(nr_malformed == world->nr_malformed &&

@@ -142,7 +142,8 @@ static void put_requests(struct memory_device *memory, struct report *report)
     report_number(report, "malformed",
                   stats.nr_malformed[VMEM_MALFORMED_SHORT_REQUEST] +
                       stats.nr_malformed[VMEM_MALFORMED_SHORT_RESPONSE] +
-                      stats.nr_malformed[VMEM_MALFORMED_TYPE]);
+                      stats.nr_malformed[VMEM_MALFORMED_TYPE] +
+                      stats.nr_malformed[VMEM_MALFORMED_ADDRESS]);
     report_number(report, "plugged-bytes", stats.plugged_bytes);
     report_number(report, "unplugged-bytes", stats.unplugged_bytes);
     report_number(report, "resizes", stats.nr_resizes);

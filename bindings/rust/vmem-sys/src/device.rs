@@ -47,6 +47,7 @@ pub const VMEM_MALFORMED_NONE: u32 = 0;
 pub const VMEM_MALFORMED_SHORT_REQUEST: u32 = 1;
 pub const VMEM_MALFORMED_SHORT_RESPONSE: u32 = 2;
 pub const VMEM_MALFORMED_TYPE: u32 = 3;
+pub const VMEM_MALFORMED_ADDRESS: u32 = 4;
 
 // enum vmem_usable_policy
 pub const VMEM_USABLE_DEFAULT: u32 = 0;
@@ -167,7 +168,7 @@ pub struct vmem_device_info {
 pub struct vmem_device_stats {
     pub struct_size: usize,
     pub nr_requests: [[u64; 4]; 4],
-    pub nr_malformed: [u64; 4],
+    pub nr_malformed: [u64; 8],
     pub plugged_bytes: u64,
     pub unplugged_bytes: u64,
     pub nr_config_writes: u64,
