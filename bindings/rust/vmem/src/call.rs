@@ -60,14 +60,23 @@ impl Panics {
     }
 }
 
-/// Another owner of what `Arc::as_ptr` gave as opaque.
-///
-/// A callback may drop the handle that owns it; what it runs in must stay.
+/// What a notification may drop the owner of, while it runs.
+pub(crate) trait Notified {
+    /// Those of its machine.
+    fn panics(&self) -> &Arc<Panics>;
+}
+
+/// Run a notification, whose opaque is what `Arc::as_ptr` gave.
 ///
 /// # Safety
 /// `opaque` is of an `Arc<T>` that is still alive.
-pub(crate) unsafe fn shared<T>(opaque: *mut c_void) -> Arc<T> {
+pub(crate) unsafe fn notify<T: Notified>(opaque: *mut c_void, run: impl FnOnce(&T)) {
     let raw = opaque as *const T;
     Arc::increment_strong_count(raw);
-    Arc::from_raw(raw)
+    let calls = Arc::from_raw(raw);
+    let panics = calls.panics().clone();
+    panics.guard(|| run(&calls));
+    // If it was the last owner, the host's code is dropped here. Not while another
+    // panic unwinds: a second one would end the process.
+    panics.guard(move || drop(calls));
 }

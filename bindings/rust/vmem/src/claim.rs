@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use vmem_sys as sys;
 
-use crate::call::{shared, Panics};
+use crate::call::{notify, Notified, Panics};
 use crate::error::{check, name, plain, Result};
 use crate::park::Raw;
 use crate::vm::Vm;
@@ -72,11 +72,14 @@ struct Calls {
     panics: Arc<Panics>,
 }
 
+impl Notified for Calls {
+    fn panics(&self) -> &Arc<Panics> {
+        &self.panics
+    }
+}
+
 unsafe extern "C" fn changed(claims: u32, opaque: *mut c_void) {
-    // It may drop the watcher that it is.
-    let calls = shared::<Calls>(opaque);
-    let panics = calls.panics.clone();
-    panics.guard(move || (calls.changed)(claims));
+    notify::<Calls>(opaque, |to| (to.changed)(claims));
 }
 
 /// Told of changes until this is dropped.
@@ -84,12 +87,13 @@ unsafe extern "C" fn changed(claims: u32, opaque: *mut c_void) {
 pub struct Watcher {
     raw: Raw<sys::vmem_discard_watcher>,
     vm: Vm,
-    calls: Arc<Calls>,
+    // None once what removes the watcher owns it.
+    calls: Option<Arc<Calls>>,
 }
 
 impl Drop for Watcher {
     fn drop(&mut self) {
-        let (raw, vm, calls) = (self.raw, self.vm.clone(), self.calls.clone());
+        let (raw, vm, calls) = (self.raw, self.vm.clone(), self.calls.take());
         self.vm.0.release(Box::new(move || {
             let _ = (&vm, &calls);
             // SAFETY: the handle was the only one, and its machine is kept.
@@ -142,7 +146,7 @@ impl Vm {
         check(|err| unsafe {
             sys::vmem_discard_watcher_add(self.as_raw(), Some(changed), opaque, &mut out, err)
         })?;
-        Ok(Watcher { raw: Raw::new(out), vm: self.clone(), calls })
+        Ok(Watcher { raw: Raw::new(out), vm: self.clone(), calls: Some(calls) })
     }
 
     /// The kinds held now; see [`ClaimKind::is_in`].

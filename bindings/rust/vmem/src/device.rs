@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use vmem_sys as sys;
 
-use crate::call::{shared, Panics};
+use crate::call::{notify, Notified, Panics};
 use crate::error::{check, name, plain, Refused, Result};
 use crate::park::Raw;
 use crate::region::Region;
@@ -102,27 +102,26 @@ struct Calls {
     panics: Arc<Panics>,
 }
 
-/// Runs a notification, whose own device may be freed in it.
-unsafe fn notify(opaque: *mut c_void, run: impl FnOnce(&dyn Notify)) {
-    let calls = shared::<Calls>(opaque);
-    let panics = calls.panics.clone();
-    panics.guard(move || run(&*calls.notify));
+impl Notified for Calls {
+    fn panics(&self) -> &Arc<Panics> {
+        &self.panics
+    }
 }
 
 unsafe extern "C" fn config_changed(opaque: *mut c_void) {
-    notify(opaque, |to| to.config_changed());
+    notify::<Calls>(opaque, |to| to.notify.config_changed());
 }
 
 unsafe extern "C" fn size_changed(plugged_size: u64, opaque: *mut c_void) {
-    notify(opaque, |to| to.size_changed(plugged_size));
+    notify::<Calls>(opaque, |to| to.notify.size_changed(plugged_size));
 }
 
 unsafe extern "C" fn resize_changed(status: *const ResizeStatus, opaque: *mut c_void) {
-    notify(opaque, |to| to.resize_changed(&*status));
+    notify::<Calls>(opaque, |to| to.notify.resize_changed(&*status));
 }
 
 unsafe extern "C" fn trace(event: *const TraceEvent, opaque: *mut c_void) {
-    notify(opaque, |to| to.trace(&*event));
+    notify::<Calls>(opaque, |to| to.notify.trace(&*event));
 }
 
 /// A virtio-mem device. Freed only when its region has no listeners and is not
@@ -130,7 +129,8 @@ unsafe extern "C" fn trace(event: *const TraceEvent, opaque: *mut c_void) {
 pub struct Device {
     raw: Raw<sys::vmem_device>,
     region: Region,
-    calls: Arc<Calls>,
+    // None once what frees the device owns it.
+    calls: Option<Arc<Calls>>,
     freed: bool,
 }
 
@@ -172,7 +172,7 @@ impl Device {
         check(|err| unsafe {
             sys::vmem_device_new(region.as_raw(), &raw, &ops, opaque, &mut out, err)
         })?;
-        Ok(Self { raw: Raw::new(out), region: region.clone(), calls, freed: false })
+        Ok(Self { raw: Raw::new(out), region: region.clone(), calls: Some(calls), freed: false })
     }
 
     /// Its region.
@@ -316,7 +316,7 @@ impl Device {
 impl Drop for Device {
     fn drop(&mut self) {
         let (raw, freed) = (self.raw, self.freed);
-        let keep = (self.region.clone(), self.calls.clone());
+        let keep = (self.region.clone(), self.calls.take());
         self.region.0.vm.release(Box::new(move || {
             let _ = &keep;
             if freed {

@@ -204,7 +204,8 @@ pub(crate) fn name(text: &str) -> Result<CString> {
     })
 }
 
-/// Text of the library; "" for NULL and for what is not UTF-8.
+/// Text of the library: "" for NULL, and otherwise as far as it is UTF-8, because a
+/// text that was cut may end within a character.
 ///
 /// # Safety
 /// It is NULL, or ends with a NUL and lives as long as what is returned.
@@ -212,5 +213,7 @@ pub(crate) unsafe fn text<'a>(raw: *const c_char) -> &'a str {
     if raw.is_null() {
         return "";
     }
-    CStr::from_ptr(raw).to_str().unwrap_or("")
+    let bytes = CStr::from_ptr(raw).to_bytes();
+    std::str::from_utf8(bytes)
+        .unwrap_or_else(|cut| std::str::from_utf8_unchecked(&bytes[..cut.valid_up_to()]))
 }

@@ -60,8 +60,8 @@ impl VmConfig {
         Ok(Vm(Arc::new(VmInner {
             raw: Raw::new(out),
             calls: Some(calls),
+            lot: Lot::new(panics.clone()),
             panics,
-            lot: Lot::default(),
         })))
     }
 }
@@ -108,10 +108,16 @@ impl Drop for VmInner {
         self.lot.retry();
         // SAFETY: every handle of the machine keeps it alive, so this is the last.
         let ret = unsafe { sys::vmem_vm_free(self.raw.get(), std::ptr::null_mut()) };
+        let calls = self.calls.take();
         if ret < 0 {
             // Only inside a callback of its own. Then it stays for good, and what
             // it calls with it.
-            std::mem::forget(self.calls.take());
+            std::mem::forget(calls);
+        } else if let Some(Calls { log, clock_ns, .. }) = calls.map(|calls| *calls) {
+            // Their drop is the host's code. One at a time: a panic while another
+            // one unwinds ends the process.
+            self.panics.guard(move || drop(log));
+            self.panics.guard(move || drop(clock_ns));
         }
     }
 }

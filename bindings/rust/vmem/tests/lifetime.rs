@@ -6,24 +6,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use vmem::*;
 
-fn device(region: &Region, notify: impl Notify + 'static) -> Device {
-    let config = DeviceConfig {
-        name: "vmem0".into(),
-        gpa: 4096 * MIB,
-        block_size: MIB,
-        features: vmem_sys::VMEM_DEVICE_F_UNPLUGGED_INACCESSIBLE,
-        ..Default::default()
-    };
-    Device::new(region, &config, notify).unwrap()
-}
-
 #[test]
 fn parents_may_be_dropped_first() {
     let vm = vm();
     let request = BackingRequest::new("ram", BackingKind::Memfd, 16 * MIB);
     let backing = Backing::allocate(&vm, &request).unwrap();
     let region = Region::new(&vm, "ram", &backing).unwrap();
-    let device = device(&region, ());
+    let device = device(&region, "vmem0", ());
     drop(vm);
     drop(backing);
     drop(region);
@@ -36,7 +25,7 @@ fn parents_may_be_dropped_first() {
 fn a_device_with_listeners_is_parked_until_they_leave() {
     let (vm, told) = (vm(), Told::default());
     let region = region(&vm);
-    let dev = device(&region, ());
+    let dev = device(&region, "vmem0", ());
     let listener =
         region.add_listener(&named("a"), Recorder { told: told.clone(), vetoes: false }).unwrap();
     let refused = dev.free().err().unwrap();
@@ -48,14 +37,14 @@ fn a_device_with_listeners_is_parked_until_they_leave() {
     assert_eq!(vm.nr_parked(), 0);
     assert_eq!(take(&told), ["destroy"]);
     // Its name and source are free again.
-    device(&region, ()).free().unwrap();
+    device(&region, "vmem0", ()).free().unwrap();
 }
 
 #[test]
 fn a_device_of_a_frozen_region_is_parked_until_it_thaws() {
     let vm = vm();
     let region = region(&vm);
-    let dev = device(&region, ());
+    let dev = device(&region, "vmem0", ());
     let freeze = region.freeze("migration").unwrap();
     assert!(region.is_frozen());
     drop(dev);
@@ -134,7 +123,7 @@ fn a_device_may_be_freed_by_its_own_notification() {
     let vm = vm();
     let ram = region(&vm);
     let (slot, nr_gone) = (Arc::new(Mutex::new(None)), Arc::new(AtomicUsize::new(0)));
-    let dev = device(&ram, Quitter(slot.clone(), nr_gone.clone()));
+    let dev = device(&ram, "vmem0", Quitter(slot.clone(), nr_gone.clone()));
     let raw = dev.as_raw();
     *slot.lock().unwrap() = Some(dev);
     // SAFETY: alive when the call starts; the library lets its notifications free it.
@@ -167,7 +156,7 @@ fn handles_go_to_other_threads() {
     assert_send_sync::<(Device, Freeze, Claim, Watcher, Error)>();
     let vm = vm();
     let ram = region(&vm);
-    let dev = Arc::new(device(&ram, ()));
+    let dev = Arc::new(device(&ram, "vmem0", ()));
     let recorder = Recorder::default();
     let told = recorder.told.clone();
     let listener = ram.add_listener(&named("a"), recorder).unwrap();
@@ -215,7 +204,7 @@ fn log_and_clock_of_the_host_are_used_and_may_panic() {
         .build()
         .unwrap();
     let ram = region(&vm);
-    let dev = device(&ram, ());
+    let dev = device(&ram, "vmem0", ());
     dev.handle_request(&[9; 24], &mut [0; 10]).unwrap();
     assert_eq!(*lines.lock().unwrap(), [(Blame::Guest, "vmem0".to_owned())]);
     assert!(vm.nr_panics() > 1);

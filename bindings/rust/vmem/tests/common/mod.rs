@@ -4,7 +4,8 @@
 #![allow(dead_code)]
 use std::sync::{Arc, Mutex};
 
-use vmem::{Listener, ListenerConfig, Range, Region, Source, SourceConfig, Veto, Vm, VmConfig};
+use vmem::{Device, DeviceConfig, Listener, ListenerConfig, Notify, Range, Region};
+use vmem::{Source, SourceConfig, Veto, Vm, VmConfig};
 
 pub const MIB: u64 = 1024 * 1024;
 
@@ -23,6 +24,19 @@ pub fn region(vm: &Vm) -> Region {
 pub fn source(region: &Region) -> Source {
     let config = SourceConfig { name: "blocks".into(), block_size: MIB, ..Default::default() };
     region.add_source(&config).unwrap()
+}
+
+/// The last digit of its name says where the guest finds it.
+pub fn device(region: &Region, name: &str, notify: impl Notify + 'static) -> Device {
+    let nr = u64::from(name.bytes().last().unwrap() - b'0');
+    let config = DeviceConfig {
+        name: name.into(),
+        gpa: (4096 + 1024 * nr) * MIB,
+        block_size: MIB,
+        features: vmem::vmem_sys::VMEM_DEVICE_F_UNPLUGGED_INACCESSIBLE,
+        ..Default::default()
+    };
+    Device::new(region, &config, notify).unwrap()
 }
 
 pub fn named(name: &str) -> ListenerConfig {
