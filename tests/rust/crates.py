@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""Build the Rust crates against what is installed, run tests and examples.
+"""Build the Rust crates against what is installed, run tests and examples; their
+documentation has no warnings and their form is rustfmt's, where that is there.
 
 Usage: crates.py BUILD BINDINGS
 
@@ -60,6 +61,16 @@ def listing(folder):
     return found
 
 
+def sources(bindings):
+    """Each file that rustfmt does not find through another."""
+    found = []
+    for folder, _, files in os.walk(bindings):
+        found += [os.path.join(folder, name) for name in files
+                  if name.endswith(".rs") and
+                  (name == "lib.rs" or os.path.basename(folder) != "src")]
+    return sorted(found)
+
+
 def main():
     if len(sys.argv) != 3:
         sys.exit(__doc__)
@@ -77,6 +88,8 @@ def main():
     target = os.path.join(top, "target")
     common = ["--offline", "--locked", "--workspace", "--target-dir", target]
     run(["cargo", "build", "--examples", *common], cwd=bindings, env=env)
+    run(["cargo", "doc", "--no-deps", *common], cwd=bindings,
+        env={**env, "RUSTDOCFLAGS": "-Dwarnings"})
     words = run(["cargo", "test", *common], cwd=bindings, env=env)
     passed = words.count(" ... ok\n")
     if passed == 0:
@@ -84,6 +97,14 @@ def main():
         sys.exit("no test ran")
 
     failures = 0
+    if has("rustfmt"):
+        done = subprocess.run(
+            ["rustfmt", "--check", *sources(bindings)], cwd=bindings,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            check=False)
+        if done.returncode != 0:
+            print(f"rustfmt would write something else:\n{done.stdout}")
+            failures += 1
     examples = os.path.join(bindings, "vmem", "examples")
     names = sorted(name.removesuffix(".rs") for name in os.listdir(examples)
                    if name.endswith(".rs"))

@@ -121,6 +121,10 @@ impl Error {
         self.code == -BUSY
     }
 
+    pub(crate) fn from_os(why: &std::io::Error, what: &str) -> Self {
+        Self::from_code(-why.raw_os_error().unwrap_or(INVALID), what)
+    }
+
     fn from_code(code: c_int, what: &str) -> Self {
         let os = std::io::Error::from_raw_os_error(-code);
         Self { code, reason: Reason::None, range: None, message: format!("{what}: {os}") }

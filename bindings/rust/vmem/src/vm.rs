@@ -101,6 +101,10 @@ impl VmInner {
     pub(crate) fn release(&self, free: Free) {
         self.lot.release(free);
     }
+
+    pub(crate) fn retry(&self) {
+        self.lot.retry();
+    }
 }
 
 impl Drop for VmInner {
