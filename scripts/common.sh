@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # shellcheck shell=bash
-# What quickstart.sh and test.sh share. Sourced, with $root set.
+# What quickstart.sh, demo-guest.sh, test.sh and others share. Sourced, with $root set.
 
 # No tool may depend on the language of its user, or leave files among the
 # sources.
@@ -44,8 +44,10 @@ set_up() {
     choose_build_top
 }
 
-# configure_and_build NAME OPTION... : builds in $build_top/NAME, silently
-# unless it fails. An old build directory is used again if that works.
+# configure_and_build NAME OPTION... : builds $build_targets (all) in
+# $build_top/NAME, silently unless it fails. An old build directory is used again if
+# that works.
+build_targets=()
 configure_and_build() {
     local dir=$build_top/$1
     local log=$dir.log
@@ -62,7 +64,7 @@ configure_and_build() {
             return 1
         fi
     fi
-    if ! ninja -C "$dir" >"$log" 2>&1; then
+    if ! ninja -C "$dir" "${build_targets[@]}" >"$log" 2>&1; then
         grep -v '^\[[0-9]*/[0-9]*\] \(Compiling\|Linking\|Generating\)' "$log" |
             tail -n 100
         echo "building $dir failed"

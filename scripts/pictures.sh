@@ -12,6 +12,9 @@ for name in basic_movable frag_kernel migration_busy; do
     "$vmemctl" replay --touch --svg "$folder/$name.svg" \
         "$root/tests/data/traces/${name}_61.trace" >/dev/null
 done
+# What scripts/demo-guest.sh --auto recorded.
+"$vmemctl" replay --touch --svg "$folder/demo_guest.svg" \
+    "$root/docs/pictures/demo_guest.trace" >/dev/null
 "$vmemctl" sim --pattern slab --size 1G --resize 768M,256M,reboot,512M,0 \
     --touch --fail discard:3 --fail busy:45-55 --svg "$folder/sim_slab.svg" \
     >/dev/null

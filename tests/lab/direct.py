@@ -3,6 +3,7 @@
 
 import os
 import subprocess
+import tempfile
 import threading
 import time
 
@@ -31,8 +32,10 @@ class Direct:
         """What went wrong, or None."""
         os.makedirs(os.path.join(self.folder, "out"))
         start = time.monotonic()
-        with subprocess.Popen(self.command(), stdout=subprocess.PIPE,
-                              text=True, errors="replace") as process:
+        with (tempfile.TemporaryDirectory() as scratch,
+              subprocess.Popen(self.command(), stdout=subprocess.PIPE,
+                               env=os.environ | {"TMPDIR": scratch}, text=True,
+                               errors="replace") as process):
             timer = threading.Timer(self.options.timeout, process.kill)
             timer.start()
             for line in process.stdout:
@@ -52,10 +55,12 @@ def runs_linux(probe):
     """Does a probe, which boots a guest, see it within 20 s?"""
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         return False
-    try:
-        done = subprocess.run(probe, stdout=subprocess.PIPE, text=True,
-                              stderr=subprocess.DEVNULL, check=False,
-                              timeout=PROBE_S)
-    except subprocess.TimeoutExpired:
-        return False
-    return done.returncode == 0
+    with tempfile.TemporaryDirectory() as scratch:
+        try:
+            done = subprocess.run(probe, stdout=subprocess.PIPE, text=True,
+                                  stderr=subprocess.DEVNULL, check=False,
+                                  env=os.environ | {"TMPDIR": scratch},
+                                  timeout=PROBE_S)
+        except subprocess.TimeoutExpired:
+            return False
+        return done.returncode == 0

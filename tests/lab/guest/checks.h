@@ -31,5 +31,7 @@ void check_features(void);   /* h */
 void check_hostile(void);    /* i */
 /* With a device passed through, and vmem0 only. */
 void check_chain(void);
+/* With vmem0 only: does what it is told from outside, until minivmm ends. */
+void serve_demo(void);
 
 #endif /* TESTS_LAB_GUEST_CHECKS_H */

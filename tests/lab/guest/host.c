@@ -25,6 +25,7 @@
 #define SETTLE_TIMEOUT_S 180
 #define POLL_MS 100
 #define LINE 512
+#define MAX_START_WORDS 64
 
 /* Lines that come from somewhere, with what is not a whole line yet. */
 struct lines {
@@ -33,6 +34,8 @@ struct lines {
     char bytes[65536];
 };
 
+static char own_folder[64];
+static char monitor_path[sizeof(own_folder) + sizeof("/monitor")];
 static pid_t pid = -1;
 static int console_in = -1;
 static struct lines console = { .fd = -1 };
@@ -106,8 +109,9 @@ static bool read_line(struct lines *from, char *line, size_t room,
 
 static int connect_monitor(void)
 {
-    struct sockaddr_un address = { .sun_family = AF_UNIX, .sun_path = MONITOR };
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
 
+    memcpy(address.sun_path, monitor_path, sizeof(monitor_path));
     for (double end_s = now_s() + MONITOR_TIMEOUT_S; now_s() < end_s;) {
         const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
@@ -122,11 +126,24 @@ static int connect_monitor(void)
 
 bool host_start(const char *const *words)
 {
+    const char *all[MAX_START_WORDS + 3];
+    unsigned nr = 0;
     int in[2];
     int out[2];
 
     signal(SIGPIPE, SIG_IGN);
-    unlink(MONITOR);
+    snprintf(own_folder, sizeof(own_folder), "%s/guest-XXXXXX",
+             getenv("TMPDIR"));
+    if (mkdtemp(own_folder) == NULL) {
+        return false;
+    }
+    snprintf(monitor_path, sizeof(monitor_path), "%s/monitor", own_folder);
+    for (; nr < MAX_START_WORDS && words[nr] != NULL; nr++) {
+        all[nr] = words[nr];
+    }
+    all[nr++] = "--monitor";
+    all[nr++] = monitor_path;
+    all[nr] = NULL;
     if (pipe(in) != 0 || pipe(out) != 0 || (pid = fork()) < 0) {
         return false;
     }
@@ -136,7 +153,7 @@ bool host_start(const char *const *words)
         dup2(out[1], STDOUT_FILENO);
         close(in[1]);
         close(out[0]);
-        execv(words[0], (char *const *)words);
+        execv(all[0], (char *const *)all);
         _exit(127);
     }
     close(in[0]);
@@ -151,9 +168,19 @@ bool host_start(const char *const *words)
     return guest_is_ready(GUEST_TIMEOUT_S);
 }
 
+const char *host_folder(void)
+{
+    return own_folder;
+}
+
 bool host_is_alive(void)
 {
-    return pid > 0 && waitpid(pid, NULL, WNOHANG) == 0;
+    siginfo_t ended = { .si_pid = 0 };
+
+    /* Its status is left for host_stop(). */
+    return pid > 0 &&
+           waitid(P_PID, (id_t)pid, &ended, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+           ended.si_pid == 0;
 }
 
 bool host_stop(void)
@@ -174,6 +201,7 @@ bool host_stop(void)
     close(console.fd);
     close(commands.fd);
     close(events.fd);
+    rmdir(own_folder);
     return status == 0;
 }
 

@@ -12,10 +12,11 @@
 
 double now_s(void);
 
-/* Starts a program, up to NULL, with a monitor at MONITOR; waits until the guest's
- * agent is there. */
-#define MONITOR "/tmp/monitor"
+/* Starts a program, up to NULL, with a monitor in a folder of its own; waits until
+ * the guest's agent is there. */
 bool host_start(const char *const *words);
+/* Where "monitor" is; gone after host_stop() if there is nothing else in it. */
+const char *host_folder(void);
 /* Is it running still? */
 bool host_is_alive(void);
 /* Asks it to quit; whether it did, with status 0. */
