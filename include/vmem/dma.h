@@ -30,7 +30,8 @@ VMEM_BEGIN_DECLS
  * budget sees everything. Windows of several regions may be attached, in any
  * order with the making of devices. While anything is attached the mapper holds
  * a claim (see @ref claim) in the name "mapper/attachment": forbid uncoordinated
- * discards, or with #VMEM_DMA_NO_PARTS forbid all.
+ * discards, or with #VMEM_DMA_NO_PARTS forbid all; a mapper that was made with
+ * #VMEM_DMA_NO_CLAIM leaves that to the host.
  *
  * **Chunks.** An IOMMU cannot cut a mapping, so nothing is mapped more coarsely
  * than it may have to be unmapped: one map call for each chunk of the
@@ -91,6 +92,14 @@ VMEM_BEGIN_DECLS
 
 /** Time each call of the backend. For vmem_dma_config::flags. */
 #define VMEM_DMA_LATENCY ((uint64_t)1 << 0)
+/** Attachments take no claim. For a host that arbitrates by itself: whose mapper
+ *  is in one process while another one holds the claims, or whose device is known
+ *  to pin only what its driver names. It promises what a claim would enforce:
+ *  while anything is attached nobody discards memory that may be mapped but
+ *  through the region, and with #VMEM_DMA_NO_PARTS nobody does at all. Where that
+ *  is broken a device goes on writing to pages that the guest does not have any
+ *  more, and nothing reports it. For vmem_dma_config::flags. */
+#define VMEM_DMA_NO_CLAIM ((uint64_t)1 << 1)
 
 /** The device may read. For vmem_dma_mapping::protection. */
 #define VMEM_DMA_READ ((uint32_t)1 << 0)
@@ -141,19 +150,20 @@ struct vmem_dma_config {
     uint64_t max_pinned_size;    /**< Most bytes mapped; 0: no limit. */
     uint64_t max_guest_mappings; /**< Most mappings of a virtual IOMMU; 0:
                                       #VMEM_DMA_GUEST_MAPPINGS. */
-    uint64_t flags;              /**< #VMEM_DMA_LATENCY or 0. */
+    uint64_t flags;              /**< #VMEM_DMA_LATENCY,
+                                      #VMEM_DMA_NO_CLAIM. */
 };
 
 /** What a backend of callbacks can do. */
 struct vmem_dma_properties {
-    size_t struct_size;    /**< sizeof(struct vmem_dma_properties). */
-    uint64_t flags;        /**< #VMEM_DMA_EXACT_UNMAP, #VMEM_DMA_NEEDS_FD,
+    size_t struct_size;     /**< sizeof(struct vmem_dma_properties). */
+    uint64_t flags;         /**< #VMEM_DMA_EXACT_UNMAP, #VMEM_DMA_NEEDS_FD,
                                 #VMEM_DMA_NO_PARTS. */
-    uint64_t page_sizes;   /**< Set of page sizes, each its own bit, as VFIO
+    uint64_t page_sizes;    /**< Set of page sizes, each its own bit, as VFIO
                                 says it; 0: the kernel's base page. Ends of
                                 mappings are multiples of the smallest. */
-    uint64_t max_size;     /**< Bytes of the largest mapping; 0: no limit. */
-    uint64_t max_mappings; /**< Most mappings; 0: no limit. */
+    uint64_t max_size;      /**< Bytes of the largest mapping; 0: no limit. */
+    uint64_t mapping_limit; /**< Most mappings; 0: no limit. */
 };
 
 /** One mapping to be made. */

@@ -13,6 +13,9 @@ static int take_claim(struct vmem_dma_attachment *attachment,
     const bool in_parts =
         (attachment->dma->backend.flags & VMEM_DMA_NO_PARTS) == 0;
 
+    if (!attachment->dma->takes_claims) {
+        return 0; /* the host arbitrates */
+    }
     return vmem_discard_claim_take(
         attachment->dma->vm,
         in_parts ? VMEM_CLAIM_FORBID_UNCOORDINATED : VMEM_CLAIM_FORBID_ALL,

@@ -20,7 +20,7 @@ static int read_properties(const struct vmem_dma_properties *host_properties,
     if (host_properties != NULL) {
         ret = vmemi_sized_read(
             &properties, sizeof(properties),
-            VMEMI_SIZE_THROUGH(struct vmem_dma_properties, max_mappings),
+            VMEMI_SIZE_THROUGH(struct vmem_dma_properties, mapping_limit),
             host_properties, "vmem_dma_properties", err);
         if (ret < 0) {
             return ret;
@@ -37,8 +37,8 @@ static int read_properties(const struct vmem_dma_properties *host_properties,
                               : (uint64_t)sysconf(_SC_PAGESIZE);
     backend->max_size =
         properties.max_size != 0 ? properties.max_size : VMEM_DMA_UNLIMITED;
-    backend->max_mappings = properties.max_mappings != 0
-                                ? properties.max_mappings
+    backend->max_mappings = properties.mapping_limit != 0
+                                ? properties.mapping_limit
                                 : VMEM_DMA_UNLIMITED;
     return 0;
 }

@@ -15,6 +15,7 @@ int vmemi_dma_read_config(struct vmem_vm *vm,
                           struct vmem_dma_config *config,
                           struct vmem_error *err)
 {
+    const uint64_t known = VMEM_DMA_LATENCY | VMEM_DMA_NO_CLAIM;
     struct vmemi_name name;
     int ret;
 
@@ -32,10 +33,10 @@ int vmemi_dma_read_config(struct vmem_vm *vm,
     if (ret < 0) {
         return ret;
     }
-    if ((config->flags & ~VMEM_DMA_LATENCY) != 0) {
+    if ((config->flags & ~known) != 0) {
         return vmemi_fail(err, -EINVAL, VMEM_REASON_ARGUMENT, NULL,
                           "mapper \"%s\": unknown flags 0x%" PRIx64, name.text,
-                          config->flags & ~VMEM_DMA_LATENCY);
+                          config->flags & ~known);
     }
     return vmemi_vm_check_unlocked(vm, what, err);
 }
@@ -88,6 +89,7 @@ int vmemi_dma_new(struct vmem_vm *vm, const struct vmem_dma_config *config,
     dma->vm = vm;
     dma->backend = *backend;
     dma->is_timed = (config->flags & VMEM_DMA_LATENCY) != 0;
+    dma->takes_claims = (config->flags & VMEM_DMA_NO_CLAIM) == 0;
     vmemi_dma_init_guests(dma);
     /* It was checked when the config was read. */
     vmemi_name_set(&dma->name, config->name, "mapper name", NULL);

@@ -32,6 +32,7 @@ struct vmem_dma {
     uint64_t max_pinned_size;
     uint64_t max_guest_mappings;
     bool is_timed;
+    bool takes_claims;
 
     struct vmemi_mutex lock;
     /* Guarded by it. */

@@ -212,7 +212,7 @@ static void bad_mappers_are_refused_and_destroyed(void **state)
         g_array_free(fake.mappings, TRUE);                                     \
     } while (0)
     NO_MAPPER(-EINVAL, "mapper name", fake.config.name = "");
-    NO_MAPPER(-EINVAL, "flags 0x2", fake.config.flags = 2);
+    NO_MAPPER(-EINVAL, "flags 0x4", fake.config.flags = 4);
     NO_MAPPER(-EINVAL, "flags 0x8", fake.flags = 8);
     NO_MAPPER(-ERANGE, "3 mappings are reserved, there are 2",
               fake.config.max_mappings = 2;
@@ -255,7 +255,7 @@ static void properties_are_optional(void **state)
     };
     const struct vmem_dma_properties properties = {
         .struct_size = sizeof(properties),
-        .max_mappings = 77,
+        .mapping_limit = 77,
     };
     struct vmem_dma_info info = { .struct_size = sizeof(info) };
     struct vmem_dma *dma = NULL;
@@ -793,6 +793,48 @@ static void a_claim_is_held_while_something_is_attached(void **state)
     close_world(&it);
 }
 
+/* The host arbitrates: nothing is refused, and nobody sees a claim. */
+static void a_host_may_arbitrate_by_itself(void **state)
+{
+    (void)state;
+    for (int no_parts = 0; no_parts < 2; no_parts++) {
+        const struct vmem_dma_static_config boot = {
+            .struct_size = sizeof(boot),
+            .name = "boot",
+            .iova = GIB,
+            .size = MIB,
+            .hva = MEMORY,
+        };
+        struct vmem_discard_claim *balloon = NULL;
+        struct vmem_dma_attachment *attachment;
+        struct vmem_dma_attachment *memory;
+        struct vmem_error err = VMEM_ERROR_INIT;
+        struct fixture it;
+
+        open_world(&it, 2 * MIB, MIB);
+        it.fake.config.flags = VMEM_DMA_NO_CLAIM;
+        it.fake.flags = no_parts ? VMEM_DMA_NO_PARTS : 0;
+        make(&it);
+        assert_int_equal(vmem_discard_claim_take(it.world.vm,
+                                                 VMEM_CLAIM_NEED_UNCOORDINATED,
+                                                 "balloon", &balloon, NULL),
+                         0);
+        assert_int_equal(attach(&it, NULL, &attachment, &err), 0);
+        assert_int_equal(
+            vmem_dma_attach_static(it.fake.dma, &boot, NULL, &memory, &err), 0);
+        assert_false(vmem_vm_is_uncoordinated_forbidden(it.world.vm));
+        assert_int_equal(vmem_vm_get_claims(it.world.vm),
+                         VMEM_CLAIM_BIT(VMEM_CLAIM_NEED_UNCOORDINATED));
+        assert_int_equal(vmem_dma_detach(attachment, NULL), 0);
+        assert_int_equal(vmem_dma_detach(memory, NULL), 0);
+        assert_int_equal(vmem_discard_claim_release(balloon, NULL), 0);
+        /* One that is refused has nothing to release either. */
+        it.config.iova = 1;
+        assert_int_equal(attach(&it, NULL, &attachment, &err), -EINVAL);
+        close_world(&it);
+    }
+}
+
 static int new_device(struct fixture *it, struct vmem_device **device,
                       struct vmem_error *err)
 {
@@ -908,6 +950,7 @@ int main(void)
         cmocka_unit_test(a_region_may_be_as_large_as_the_numbers),
         cmocka_unit_test(a_backend_of_files_needs_a_file),
         cmocka_unit_test(a_claim_is_held_while_something_is_attached),
+        cmocka_unit_test(a_host_may_arbitrate_by_itself),
         cmocka_unit_test(devices_and_mappers_come_in_any_order),
         cmocka_unit_test(backends_may_ask_but_not_change),
     };

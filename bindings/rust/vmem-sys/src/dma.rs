@@ -12,6 +12,7 @@ pub const VMEM_DMA_EXACT_UNMAP: u64 = 1 << 0;
 pub const VMEM_DMA_NEEDS_FD: u64 = 1 << 1;
 pub const VMEM_DMA_NO_PARTS: u64 = 1 << 2;
 pub const VMEM_DMA_LATENCY: u64 = 1 << 0;
+pub const VMEM_DMA_NO_CLAIM: u64 = 1 << 1;
 pub const VMEM_DMA_READ: u32 = 1 << 0;
 pub const VMEM_DMA_WRITE: u32 = 1 << 1;
 pub const VMEM_DMA_UNLIMITED: u64 = u64::MAX;
@@ -52,7 +53,7 @@ pub struct vmem_dma_properties {
     pub flags: u64,
     pub page_sizes: u64,
     pub max_size: u64,
-    pub max_mappings: u64,
+    pub mapping_limit: u64,
 }
 
 #[repr(C)]
