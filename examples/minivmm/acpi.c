@@ -292,6 +292,7 @@ static uint64_t put_srat(struct table *table, const struct vm *vm)
         put(table, SRAT_ENABLED, 4);
         put(table, 0, 8);
     }
+    //! [srat]
     for (unsigned i = 0; i < vm->nr_areas; i++) {
         const struct area *area = &vm->areas[i];
 
@@ -305,6 +306,7 @@ static uint64_t put_srat(struct table *table, const struct vm *vm)
         put(table, SRAT_ENABLED | (area->hotplug ? SRAT_HOTPLUG : 0), 4);
         put(table, 0, 8);
     }
+    //! [srat]
     return end_table(table);
 }
 

@@ -70,6 +70,7 @@ static int add_slot(struct vm *vm, uint32_t number, uint64_t gpa, uint64_t size,
                           strerror(errno));
 }
 
+//! [slots]
 static int add_slots(struct vm *vm)
 {
     for (unsigned i = 0; i < vm->nr_areas; i++) {
@@ -84,6 +85,7 @@ static int add_slots(struct vm *vm)
                : add_slot(vm, vm->nr_areas, PASS_GPA, vm->pass.size,
                           vm->pass.registers);
 }
+//! [slots]
 
 static int make_machine(struct vm *vm)
 {

@@ -54,6 +54,7 @@ static void read_console(struct pollfd *poll_fd)
     }
 }
 
+//! [stalls]
 /* The library has no timer: silence of a guest is noticed by looking. */
 static void look_for_stalls(void)
 {
@@ -61,6 +62,7 @@ static void look_for_stalls(void)
         vmem_device_poll_resize(vm.devices[i].device);
     }
 }
+//! [stalls]
 
 static int run(int signal_fd)
 {
@@ -105,6 +107,7 @@ static int run(int signal_fd)
     return status;
 }
 
+//! [start]
 static int start(void)
 {
     uint64_t entry_gpa;
@@ -115,6 +118,7 @@ static int start(void)
                ? -1
                : 0;
 }
+//! [start]
 
 int main(int argc, char **argv)
 {

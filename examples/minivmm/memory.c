@@ -14,6 +14,7 @@
 
 static struct vmem_error err = VMEM_ERROR_INIT;
 
+//! [notifications]
 static void config_changed(void *opaque)
 {
     struct memory_device *memory = opaque;
@@ -48,6 +49,7 @@ static void resize_changed(const struct vmem_resize_status *status,
             vmem_reason_name(status->busy_reason), "by", status->busy_by, NULL);
     }
 }
+//! [notifications]
 
 static void traced(const struct vmem_trace_event *event, void *opaque)
 {
@@ -56,6 +58,7 @@ static void traced(const struct vmem_trace_event *event, void *opaque)
     trace_add(memory->trace, event);
 }
 
+//! [area]
 static void add_area(struct vm *vm, uint64_t gpa, uint64_t size,
                      struct vmem_region *region, uint64_t offset, uint64_t node)
 {
@@ -71,7 +74,9 @@ static void add_area(struct vm *vm, uint64_t gpa, uint64_t size,
                            .node = node,
                            .hotplug = region != vm->ram };
 }
+//! [area]
 
+//! [ram]
 /* A region without a source: populated, and it stays so. */
 static int open_ram(struct vm *vm)
 {
@@ -98,6 +103,7 @@ static int open_ram(struct vm *vm)
     }
     return 0;
 }
+//! [ram]
 
 //! [device]
 /* The block size is known only when the backing is: it decides where the device
@@ -153,6 +159,7 @@ static int open_device(struct vm *vm, struct memory_device *memory,
 }
 //! [device]
 
+//! [open]
 int memory_open(struct vm *vm)
 {
     const struct vmem_vm_config config = { .struct_size = sizeof(config),
@@ -187,7 +194,9 @@ int memory_open(struct vm *vm)
     }
     return 0;
 }
+//! [open]
 
+//! [close]
 void memory_close(struct vm *vm)
 {
     for (unsigned i = 0; i < vm->nr_devices; i++) {
@@ -210,7 +219,9 @@ void memory_close(struct vm *vm)
         complain("%s", err.message);
     }
 }
+//! [close]
 
+//! [reset]
 void memory_reset(struct vm *vm)
 {
     for (unsigned i = 0; i < vm->nr_devices; i++) {
@@ -225,6 +236,7 @@ void memory_reset(struct vm *vm)
         }
     }
 }
+//! [reset]
 
 struct memory_device *memory_find(struct vm *vm, const char *name)
 {
@@ -280,6 +292,7 @@ static const struct area *find_area(const struct vm *vm, uint64_t gpa)
     return NULL;
 }
 
+//! [access]
 /* Visits the areas that a range lies in; bytes == NULL only looks. */
 static int visit(struct vm *vm, uint64_t gpa, uint8_t *bytes, uint64_t size,
                  bool write)
@@ -311,6 +324,7 @@ static int visit(struct vm *vm, uint64_t gpa, uint8_t *bytes, uint64_t size,
     }
     return 0;
 }
+//! [access]
 
 int memory_read(struct vm *vm, uint64_t gpa, void *bytes, size_t size)
 {

@@ -103,6 +103,7 @@ struct queue {
     uint16_t next_used;
 };
 
+//! [chain]
 /* A descriptor chain, reduced to what a virtio-mem request needs: the first 24
  * bytes to read, and where the first 10 bytes of the answer go. */
 struct chain {
@@ -116,6 +117,7 @@ struct chain {
     unsigned nr_pieces;
     size_t response_size;
 };
+//! [chain]
 
 /* NULL, or what is wrong with the addresses that the driver gave. */
 const char *queue_check(const struct queue *queue);
@@ -182,6 +184,7 @@ struct followers {
 
 /* --- memory.c: everything that libvmem manages -------------------------- */
 
+//! [memory]
 struct memory_device {
     struct vm *vm;
     const struct device_options *options;
@@ -193,6 +196,7 @@ struct memory_device {
     struct followers followers;
     struct trace_log *trace;
 };
+//! [memory]
 
 /* A piece of guest memory: KVM gets a slot for each. */
 struct area {

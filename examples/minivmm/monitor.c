@@ -36,6 +36,7 @@ static int freeze(struct vm *vm, bool on, struct report *report)
     return 0;
 }
 
+//! [resize]
 static int resize(struct memory_device *memory, const char *text,
                   struct report *report)
 {
@@ -50,6 +51,7 @@ static int resize(struct memory_device *memory, const char *text,
     }
     return 0;
 }
+//! [resize]
 
 static int attach(struct memory_device *memory, char **words, bool on,
                   struct report *report)

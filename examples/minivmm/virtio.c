@@ -45,6 +45,7 @@ void virtio_reset(struct virtio *virtio)
     interrupt(virtio, 0, UINT32_MAX);
 }
 
+//! [config_changed]
 void virtio_config_changed(struct virtio *virtio)
 {
     /* A driver that is not there yet reads everything when it comes. */
@@ -52,6 +53,7 @@ void virtio_config_changed(struct virtio *virtio)
         interrupt(virtio, VIRTIO_MMIO_INT_CONFIG, 0);
     }
 }
+//! [config_changed]
 
 /* The guest broke the rules: nothing more happens until it resets the device.
  * The other devices do not notice. */
@@ -105,6 +107,7 @@ static void handle_queue(struct virtio *virtio)
 }
 //! [queue]
 
+//! [features]
 static uint64_t offered_features(const struct virtio *virtio)
 {
     return vmem_device_get_features(virtio->memory->device) | VERSION_1;
@@ -133,6 +136,7 @@ static void set_status(struct virtio *virtio, uint32_t status)
         handle_queue(virtio);
     }
 }
+//! [features]
 
 static void set_ready(struct virtio *virtio, bool ready)
 {
@@ -268,6 +272,7 @@ static void write_register(struct virtio *virtio, uint64_t offset,
     }
 }
 
+//! [config]
 uint64_t virtio_read(struct virtio *virtio, uint64_t offset, uint32_t size)
 {
     uint64_t value = 0;
@@ -295,3 +300,4 @@ void virtio_write(struct virtio *virtio, uint64_t offset, uint32_t size,
         pthread_mutex_unlock(&virtio->lock);
     }
 }
+//! [config]

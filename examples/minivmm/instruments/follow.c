@@ -8,6 +8,7 @@
 
 #include "../minivmm.h"
 
+//! [recorder]
 static void record(struct followers *followers, const struct vmem_range *range,
                    bool populate)
 {
@@ -34,7 +35,9 @@ static void record_discard(const struct vmem_range *range, void *opaque)
 {
     record(opaque, range, false);
 }
+//! [recorder]
 
+//! [veto]
 /* It must accept what is there already, or it could not join. */
 static int veto_populate(const struct vmem_range *range, void *opaque)
 {
@@ -47,6 +50,7 @@ static int veto_populate(const struct vmem_range *range, void *opaque)
     pthread_mutex_unlock(&followers->lock);
     return armed ? -EPERM : 0;
 }
+//! [veto]
 
 static void veto_discard(const struct vmem_range *range, void *opaque)
 {
@@ -133,6 +137,7 @@ static void arm_veto(struct followers *followers, bool armed)
     pthread_mutex_unlock(&followers->lock);
 }
 
+//! [attach]
 int follow_attach(struct memory_device *memory, const char *what,
                   uint64_t limit, struct vmem_error *err)
 {
@@ -165,6 +170,7 @@ int follow_attach(struct memory_device *memory, const char *what,
              "\"%s\" is attached already, or cannot be", what);
     return -EINVAL;
 }
+//! [attach]
 
 static int detach(struct vmem_listener **listener, struct vmem_error *err)
 {

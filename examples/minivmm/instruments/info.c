@@ -30,6 +30,7 @@ static const char *backing_name(uint32_t kind)
     return kind < sizeof(names) / sizeof(names[0]) ? names[kind] : "?";
 }
 
+//! [resident]
 static void put_resident(struct vmem_backing *backing, struct report *report)
 {
     struct vmem_backing_usage usage = { .struct_size = sizeof(usage) };
@@ -38,6 +39,7 @@ static void put_resident(struct vmem_backing *backing, struct report *report)
         report_number(report, "resident", usage.resident);
     }
 }
+//! [resident]
 
 static void put_device(struct memory_device *memory, struct report *report)
 {
