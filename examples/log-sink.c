@@ -12,11 +12,9 @@
  * any thread. Without a sink warnings and errors go to standard error. */
 static void sink(const struct vmem_log_record *record, void *opaque)
 {
-    static const char *const levels[] = { "?", "debug", "info", "warning",
-                                          "error" };
     FILE *log = opaque;
 
-    fprintf(log, "%s [%s]: %s", levels[record->level],
+    fprintf(log, "%s [%s]: %s", vmem_log_level_name(record->level),
             vmem_blame_name(record->blame), record->message);
     if (record->suppressed > 0) {
         fprintf(log, " (after %u more like it)", record->suppressed);

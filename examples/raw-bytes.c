@@ -41,7 +41,6 @@ static int start(struct vmem_error *err)
  * read once, so it may lie in guest memory. Returns the used length. */
 static int serve(unsigned char *request, size_t size)
 {
-    static const char *const names[] = { "ACK", "NACK", "BUSY", "ERROR" };
     const size_t cut = size < 8 ? size : 8;
     const struct iovec readable[] = { { request, cut },
                                       { request + cut, size - cut } };
@@ -54,7 +53,7 @@ static int serve(unsigned char *request, size_t size)
     if (ret == VMEM_REQUEST_MALFORMED) {
         printf("malformed: set DEVICE_NEEDS_RESET, push nothing\n");
     } else if (ret == VMEM_REQUEST_RESPOND) {
-        printf("%s", names[result.response]);
+        printf("%s", vmem_response_type_name(result.response));
         if (result.type == VMEM_REQUEST_STATE) {
             printf(", state %u", response[8]);
         }

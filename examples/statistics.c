@@ -16,16 +16,11 @@ static struct vmem_device *device;
 /* A resize makes progress, or stalls with a reason. */
 static void changed(const struct vmem_resize_status *status, void *opaque)
 {
-    static const char *const states[] = { "done", "growing", "shrinking",
-                                          "stalled" };
-    static const char *const reasons[] = { "", ": no driver", ": host busy",
-                                           ": the guest is silent",
-                                           ": the guest cannot" };
-
     (void)opaque;
-    printf("%u of %u MiB, %s%s\n", (unsigned)(status->plugged_size / MIB),
-           (unsigned)(status->requested_size / MIB), states[status->state],
-           reasons[status->reason]);
+    printf("%u of %u MiB, %s: %s\n", (unsigned)(status->plugged_size / MIB),
+           (unsigned)(status->requested_size / MIB),
+           vmem_resize_state_name(status->state),
+           vmem_resize_stall_name(status->reason));
 }
 //! [tracker]
 

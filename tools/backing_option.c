@@ -10,19 +10,16 @@
 
 bool backing_option_parse(const char *text, struct rig_options *options)
 {
-    static const struct {
-        const char *name;
-        enum vmem_backing_kind kind;
-    } kinds[] = {
-        { "memfd", VMEM_BACKING_MEMFD },
-        { "anon", VMEM_BACKING_ANON },
-        { "anon-shared", VMEM_BACKING_ANON_SHARED },
-        { "hugetlb", VMEM_BACKING_HUGETLB_MEMFD },
+    static const enum vmem_backing_kind kinds[] = {
+        VMEM_BACKING_MEMFD,
+        VMEM_BACKING_ANON,
+        VMEM_BACKING_ANON_SHARED,
+        VMEM_BACKING_HUGETLB_MEMFD,
     };
 
     for (unsigned i = 0; i < G_N_ELEMENTS(kinds); i++) {
-        if (strcmp(kinds[i].name, text) == 0) {
-            options->kind = kinds[i].kind;
+        if (strcmp(vmem_backing_kind_name(kinds[i]), text) == 0) {
+            options->kind = kinds[i];
             return true;
         }
     }

@@ -26,14 +26,16 @@ static void check_response(struct finding *finding,
                            (step->resp->data[i] & ~step->resp_mask->data[i]));
     }
     if (wire_response_type(got) != wire_response_type(step->resp->data)) {
-        finding_add(finding, "answer is %s, expected %s",
-                    wire_response_name(wire_response_type(got)),
-                    wire_response_name(wire_response_type(step->resp->data)));
+        finding_add(
+            finding, "answer is %s, expected %s",
+            vmem_response_type_name(wire_response_type(got)),
+            vmem_response_type_name(wire_response_type(step->resp->data)));
     }
     if (wire_response_state(got) != wire_response_state(step->resp->data)) {
-        finding_add(finding, "state is %s, expected %s",
-                    wire_state_name(wire_response_state(got)),
-                    wire_state_name(wire_response_state(step->resp->data)));
+        finding_add(
+            finding, "state is %s, expected %s",
+            vmem_block_state_name(wire_response_state(got)),
+            vmem_block_state_name(wire_response_state(step->resp->data)));
     }
     finding_compare_bytes(finding, "response", response, step->resp->data,
                           sizeof(got));

@@ -16,19 +16,6 @@ static const char *pages_name(enum probe_pages pages)
                                     : "base";
 }
 
-static const char *method_name(uint32_t method)
-{
-    static const char *const names[] = {
-        [VMEM_USAGE_PAGEMAP] = "page tables",
-        [VMEM_USAGE_MINCORE] = "mincore",
-        [VMEM_USAGE_SEEK_DATA] = "SEEK_DATA",
-        [VMEM_USAGE_ST_BLOCKS] = "st_blocks",
-    };
-
-    return method < G_N_ELEMENTS(names) && names[method] != NULL ? names[method]
-                                                                 : "?";
-}
-
 /* What size bytes cost, as nanoseconds for a GiB. */
 static double per_gib(const struct probe *probe, uint64_t ns)
 {
@@ -135,7 +122,8 @@ static void report_object(const struct probe *probe, struct report *report)
         report_measured(probe, report, members[i].name, members[i].value);
     }
     report_string(report, "method",
-                  probe->reason == NULL ? method_name(probe->method) : NULL);
+                  probe->reason == NULL ? vmem_usage_method_name(probe->method)
+                                        : NULL);
     report_discard(probe, report);
     report_close_object(report);
 }
@@ -158,18 +146,19 @@ void probe_report(const struct probe *probe, struct report *report)
                     "-", "-", "-", probe->reason);
         return;
     }
-    report_line(
-        report,
-        "%-12s %8s %9.1f %9.1f  %9.1f %9.1f  %8.3f  %s of %s "
-        "(%s)%s%s%s",
-        probe->name, page, per_block(probe, probe->populate_block_ns) / 1e3,
-        per_gib(probe, probe->populate_all_ns) / 1e6,
-        per_block(probe, probe->discard_block_ns) / 1e3,
-        per_gib(probe, probe->discard_all_ns) / 1e6,
-        per_gib(probe, probe->discard_empty_ns) / 1e6, freed, populated,
-        method_name(probe->method), probe->pages == PROBE_THP ? ", " : "",
-        probe->pages == PROBE_THP ? huge : "",
-        probe->pages == PROBE_THP ? " in huge pages" : "");
+    report_line(report,
+                "%-12s %8s %9.1f %9.1f  %9.1f %9.1f  %8.3f  %s of %s "
+                "(%s)%s%s%s",
+                probe->name, page,
+                per_block(probe, probe->populate_block_ns) / 1e3,
+                per_gib(probe, probe->populate_all_ns) / 1e6,
+                per_block(probe, probe->discard_block_ns) / 1e3,
+                per_gib(probe, probe->discard_all_ns) / 1e6,
+                per_gib(probe, probe->discard_empty_ns) / 1e6, freed, populated,
+                vmem_usage_method_name(probe->method),
+                probe->pages == PROBE_THP ? ", " : "",
+                probe->pages == PROBE_THP ? huge : "",
+                probe->pages == PROBE_THP ? " in huge pages" : "");
 }
 
 void probe_report_end(struct report *report)

@@ -106,13 +106,13 @@ static void compare_answer(struct replay *replay,
     }
     if (type != record->response) {
         replay_fail(replay, "answer", "%s was answered %s, recorded is %s",
-                    trace_op_name(record->op), wire_response_name(type),
-                    wire_response_name(record->response));
+                    trace_op_name(record->op), vmem_response_type_name(type),
+                    vmem_response_type_name(record->response));
     } else if (record->state != TRACE_NO_STATE &&
                state != (unsigned)record->state) {
         replay_fail(replay, "answer", "state was answered %s, recorded is %s",
-                    wire_state_name(state),
-                    wire_state_name((unsigned)record->state));
+                    vmem_block_state_name(state),
+                    vmem_block_state_name((unsigned)record->state));
     }
 }
 

@@ -103,24 +103,22 @@ void sim_report_sample(struct sim *sim, const struct sim_sample *sample,
 
 static void report_requests(struct sim *sim, const struct sim_sample *sample)
 {
-    static const char *const types[] = { "plug", "unplug", "unplug_all",
-                                         "state" };
-    static const char *const answers[] = { "ack", "nack", "busy", "error" };
     struct report *report = sim->report;
 
     report_line(report, "  %-10s %9s %9s %9s %9s", "requests", "ack", "nack",
                 "busy", "error");
     report_open_array(report, "requests");
     for (unsigned type = 0; type < 4; type++) {
+        const char *name = vmem_request_type_name(type);
         const uint64_t *nr = sample->guest.nr_requests[type];
 
         report_line(report,
                     "  %-10s %9" PRIu64 " %9" PRIu64 " %9" PRIu64 " %9" PRIu64,
-                    types[type], nr[0], nr[1], nr[2], nr[3]);
+                    name, nr[0], nr[1], nr[2], nr[3]);
         report_open_object(report);
-        report_string(report, "type", types[type]);
+        report_string(report, "type", name);
         for (unsigned answer = 0; answer < 4; answer++) {
-            report_number(report, answers[answer], nr[answer]);
+            report_number(report, vmem_response_type_name(answer), nr[answer]);
         }
         report_close_object(report);
     }

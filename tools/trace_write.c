@@ -55,6 +55,8 @@ struct trace_writer_device *trace_writer_add(struct trace_writer *writer)
     struct trace_writer_device *device = g_new0(struct trace_writer_device, 1);
 
     device->writer = writer;
+    g_snprintf(device->name, sizeof(device->name), "vmem%u",
+               writer->devices->len);
     device->events = g_array_new(FALSE, FALSE, sizeof(struct vmem_trace_event));
     g_ptr_array_add(writer->devices, device);
     return device;
@@ -115,74 +117,23 @@ static void put_device(GString *text, const struct trace_writer_device *device)
     }
 }
 
-/* "12.345678 vmem0 " */
-static void put_start(GString *text, const struct trace_writer_device *device,
-                      const struct vmem_trace_event *event)
-{
-    g_string_append_printf(text, "%" PRIu64 ".%06" PRIu64 " %s ",
-                           event->time_ns / 1000000000,
-                           event->time_ns % 1000000000 / 1000, device->name);
-}
-
+/* What is plugged after that event; the trace says it at its end. */
 static void follow_size(struct trace_writer_device *device,
                         const struct vmem_trace_event *event)
 {
     const uint64_t size = event->nr_blocks * device->info.block_size;
+    const bool is_ack = event->kind == VMEM_TRACE_REQUEST &&
+                        event->response == VMEM_RESPONSE_ACK;
 
-    if (event->response != VMEM_RESPONSE_ACK) {
-        return;
-    }
-    if (event->type == VMEM_REQUEST_PLUG) {
+    if (event->kind == VMEM_TRACE_RESET) {
+        if (event->type == VMEM_RESET_SYSTEM && event->code == 0) {
+            device->plugged_size = 0;
+        }
+    } else if (is_ack && event->type == VMEM_REQUEST_PLUG) {
         device->plugged_size += size;
-    } else if (event->type == VMEM_REQUEST_UNPLUG) {
+    } else if (is_ack && event->type == VMEM_REQUEST_UNPLUG) {
         device->plugged_size -= size;
-    } else if (event->type == VMEM_REQUEST_UNPLUG_ALL) {
-        device->plugged_size = 0;
-    }
-}
-
-static void put_request(GString *text, struct trace_writer_device *device,
-                        const struct vmem_trace_event *event)
-{
-    static const char *const types[] = { "plug", "unplug", "unplug_all",
-                                         "state" };
-    static const char *const responses[] = { "ack", "nack", "busy", "error" };
-    static const char *const states[] = { "plugged", "unplugged", "mixed" };
-    const bool bracket = event->response == VMEM_RESPONSE_BUSY &&
-                         event->reason != VMEM_REASON_FROZEN;
-
-    if (bracket) {
-        put_start(text, device, event);
-        g_string_append(text, "busy on\n");
-    }
-    put_start(text, device, event);
-    g_string_append(text, types[event->type]);
-    if (event->type != VMEM_REQUEST_UNPLUG_ALL) {
-        g_string_append_printf(text, " 0x%" PRIx64 " %u", event->gpa,
-                               event->nr_blocks);
-    }
-    g_string_append_printf(text, " %s", responses[event->response]);
-    if (event->type == VMEM_REQUEST_STATE &&
-        event->response == VMEM_RESPONSE_ACK) {
-        g_string_append_printf(text, ":%s", states[event->state]);
-    }
-    g_string_append_c(text, '\n');
-    if (bracket) {
-        put_start(text, device, event);
-        g_string_append(text, "busy off\n");
-    }
-    follow_size(device, event);
-}
-
-static void put_reset(GString *text, struct trace_writer_device *device,
-                      const struct vmem_trace_event *event)
-{
-    put_start(text, device, event);
-    g_string_append_printf(text, "%s\n",
-                           event->type == VMEM_RESET_SYSTEM   ? "system_reset"
-                           : event->type == VMEM_RESET_DRIVER ? "driver_reset"
-                                                              : "wakeup");
-    if (event->type == VMEM_RESET_SYSTEM && event->code == 0) {
+    } else if (is_ack && event->type == VMEM_REQUEST_UNPLUG_ALL) {
         device->plugged_size = 0;
     }
 }
@@ -190,24 +141,11 @@ static void put_reset(GString *text, struct trace_writer_device *device,
 static void put_event(GString *text, struct trace_writer_device *device,
                       const struct vmem_trace_event *event)
 {
-    switch (event->kind) {
-    case VMEM_TRACE_REQUEST:
-        put_request(text, device, event);
-        break;
-    case VMEM_TRACE_RESIZE:
-        put_start(text, device, event);
-        g_string_append_printf(text, "resize %" PRIu64 "%s\n", event->size,
-                               event->code != 0 ? " refused" : "");
-        break;
-    case VMEM_TRACE_RESET:
-        put_reset(text, device, event);
-        break;
-    default:
-        put_start(text, device, event);
-        g_string_append_printf(text, "busy %s\n",
-                               event->frozen != 0 ? "on" : "off");
-        break;
-    }
+    char line[VMEM_TRACE_TEXT_SIZE] = "";
+
+    (void)vmem_trace_event_format(event, device->name, line, sizeof(line));
+    g_string_append(text, line);
+    follow_size(device, event);
 }
 
 /* The device whose next event is the oldest; NULL when all are written. */

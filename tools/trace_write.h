@@ -13,10 +13,6 @@
  * replay reads; any program can do the same. The format is described beside the
  * recorded traces, in tests/data/traces/README.md.
  *
- * A request that was answered BUSY for another reason than a frozen region is
- * put between "busy on" and "busy off", so that a replay gets the same answer
- * without the listener, or the lack of memory, that was in the way.
- *
  * Everything is kept until the end: events of several threads come in any
  * order, and are written in the order of their sequence numbers. */
 
@@ -27,7 +23,8 @@ struct trace_writer_device;
 struct trace_writer *trace_writer_new(void);
 void trace_writer_free(struct trace_writer *writer);
 
-/* A device to be, so that its trace hook has an opaque. The writer's. */
+/* A device to be, so that its trace hook has an opaque. The writer's; it is called
+ * vmem0, vmem1, ... unless it is described. */
 struct trace_writer_device *trace_writer_add(struct trace_writer *writer);
 
 /* What it is, once it was made and before its first event, with the policy that

@@ -3,8 +3,6 @@
 
 #include <string.h>
 
-#include <glib.h>
-
 static void put_le(uint8_t *bytes, unsigned size, uint64_t value)
 {
     for (unsigned i = 0; i < size; i++) {
@@ -51,18 +49,4 @@ uint16_t wire_response_type(const uint8_t response[VMEM_DEVICE_RESPONSE_SIZE])
 uint16_t wire_response_state(const uint8_t response[VMEM_DEVICE_RESPONSE_SIZE])
 {
     return (uint16_t)get_le(response + 8, 2);
-}
-
-const char *wire_response_name(unsigned type)
-{
-    static const char *const names[] = { "ACK", "NACK", "BUSY", "ERROR" };
-
-    return type < G_N_ELEMENTS(names) ? names[type] : "?";
-}
-
-const char *wire_state_name(unsigned state)
-{
-    static const char *const names[] = { "plugged", "unplugged", "mixed" };
-
-    return state < G_N_ELEMENTS(names) ? names[state] : "?";
 }

@@ -22,9 +22,4 @@ void wire_request_range(const uint8_t request[VMEM_DEVICE_REQUEST_SIZE],
 uint16_t wire_response_type(const uint8_t response[VMEM_DEVICE_RESPONSE_SIZE]);
 uint16_t wire_response_state(const uint8_t response[VMEM_DEVICE_RESPONSE_SIZE]);
 
-/* "ACK", "NACK", "BUSY", "ERROR", or "?". */
-const char *wire_response_name(unsigned type);
-/* "plugged", "unplugged", "mixed", or "?". */
-const char *wire_state_name(unsigned state);
-
 #endif /* VMEMCTL_WIRE_H */

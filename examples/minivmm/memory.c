@@ -45,18 +45,11 @@ static void resize_changed(const struct vmem_resize_status *status,
     } else if (status->state == VMEM_RESIZE_STALLED) {
         monitor_event(
             memory->vm, "resize-stalled", "device", memory->options->name,
-            "reason", info_resize_stall(status->reason), "busy",
+            "reason", vmem_resize_stall_name(status->reason), "busy",
             vmem_reason_name(status->busy_reason), "by", status->busy_by, NULL);
     }
 }
 //! [notifications]
-
-static void traced(const struct vmem_trace_event *event, void *opaque)
-{
-    struct memory_device *memory = opaque;
-
-    trace_add(memory->trace, event);
-}
 
 //! [area]
 static void add_area(struct vm *vm, uint64_t gpa, uint64_t size,
@@ -116,13 +109,13 @@ static int open_device(struct vm *vm, struct memory_device *memory,
                                                  .path = options->path,
                                                  .size = options->size,
                                                  .kind = options->backing };
-    const struct vmem_device_ops ops = { .struct_size = sizeof(ops),
-                                         .config_changed = config_changed,
-                                         .size_changed = size_changed,
-                                         .resize_changed = resize_changed,
-                                         .trace = memory->trace != NULL
-                                                      ? traced
-                                                      : NULL };
+    const struct vmem_device_ops ops = {
+        .struct_size = sizeof(ops),
+        .config_changed = config_changed,
+        .size_changed = size_changed,
+        .resize_changed = resize_changed,
+        .trace = memory->vm->options->trace != NULL ? trace_event : NULL
+    };
     struct vmem_region_config ram = { .struct_size = sizeof(ram),
                                       .name = options->name };
     struct vmem_device_config config = {
@@ -184,9 +177,6 @@ int memory_open(struct vm *vm)
         pthread_mutex_init(&memory->followers.lock, NULL);
         virtio_init(&memory->virtio, vm, i);
         vm->nr_devices++;
-        if (options->trace != NULL && (memory->trace = trace_new()) == NULL) {
-            return complain("no memory for a trace");
-        }
         if (open_device(vm, memory, memory->options, &gpa) != 0) {
             return complain("--device %s: %s", memory->options->name,
                             err.message);
@@ -211,7 +201,6 @@ void memory_close(struct vm *vm)
             vmem_backing_free(memory->backing, &err) != 0) {
             complain("%s", err.message);
         }
-        trace_free(memory->trace);
     }
     if (vmem_region_free(vm->ram, &err) != 0 ||
         vmem_backing_free(vm->ram_backing, &err) != 0 ||

@@ -194,7 +194,6 @@ struct memory_device {
     uint64_t gpa;
     struct virtio virtio;
     struct followers followers;
-    struct trace_log *trace;
 };
 //! [memory]
 
@@ -327,8 +326,6 @@ void info_numa(struct vm *vm, struct report *report);
 void info_virtio_mem(struct memory_device *memory, struct report *report);
 void info_stats(struct vm *vm, struct report *report);
 void info_map(struct memory_device *memory, struct report *report);
-const char *info_resize_state(uint32_t state);
-const char *info_resize_stall(uint32_t reason);
 
 /* Text with "name: value" lines, or one line of JSON. */
 struct report {
@@ -353,13 +350,10 @@ int report_error(struct report *report, const char *format, ...)
 
 /* --- trace.c: requests for vmemctl replay -------------------------------- */
 
-struct trace_log;
-
-struct trace_log *trace_new(void);
-void trace_add(struct trace_log *log, const struct vmem_trace_event *event);
+/* A vmem_device_ops::trace whose opaque is the struct memory_device. */
+void trace_event(const struct vmem_trace_event *event, void *opaque);
 /* 0, or -1 after saying why not. */
 int trace_save(struct vm *vm, const char *path);
-void trace_free(struct trace_log *log);
 
 /* --- everything ---------------------------------------------------------- */
 

@@ -86,19 +86,13 @@ static bool parse_number(const char *text, uint64_t most, uint64_t *number)
 
 static bool parse_backing(const char *text, struct device_options *device)
 {
-    static const struct {
-        const char *name;
-        uint32_t kind;
-    } kinds[] = {
-        { "memfd", VMEM_BACKING_MEMFD },
-        { "anon", VMEM_BACKING_ANON },
-        { "anon-shared", VMEM_BACKING_ANON_SHARED },
-        { "hugetlb", VMEM_BACKING_HUGETLB_MEMFD },
-    };
+    static const uint32_t kinds[] = { VMEM_BACKING_MEMFD, VMEM_BACKING_ANON,
+                                      VMEM_BACKING_ANON_SHARED,
+                                      VMEM_BACKING_HUGETLB_MEMFD };
 
     for (unsigned i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-        if (strcmp(kinds[i].name, text) == 0) {
-            device->backing = kinds[i].kind;
+        if (strcmp(vmem_backing_kind_name(kinds[i]), text) == 0) {
+            device->backing = kinds[i];
             return true;
         }
     }

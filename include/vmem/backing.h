@@ -435,6 +435,26 @@ VMEM_API int vmem_backing_populate(struct vmem_backing *backing,
                                    const struct vmem_range *range,
                                    struct vmem_error *err);
 
+/**
+ * Name of a kind of memory, such as "memfd".
+ *
+ * @param kind  An enum vmem_backing_kind; anything else gives "unknown".
+ * @return The name. @ownership{static, never freed}
+ * @threads{any thread, any callback}
+ * @since 0.1
+ */
+VMEM_API const char *vmem_backing_kind_name(uint32_t kind);
+
+/**
+ * Name of how resident bytes were found, such as "st-blocks".
+ *
+ * @param method  An enum vmem_usage_method; anything else gives "unknown".
+ * @return The name. @ownership{static, never freed}
+ * @threads{any thread, any callback}
+ * @since 0.1
+ */
+VMEM_API const char *vmem_usage_method_name(uint32_t method);
+
 /** @} */
 
 VMEM_END_DECLS

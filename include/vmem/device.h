@@ -226,6 +226,9 @@ struct vmem_trace_event {
     int32_t code; /**< RESIZE, RESET: 0, or the negative errno returned. */
 };
 
+/** Room for any text of vmem_trace_event_format(). */
+#define VMEM_TRACE_TEXT_SIZE 512
+
 /** Notifications; each may be NULL. */
 struct vmem_device_ops {
     size_t struct_size; /**< sizeof(struct vmem_device_ops). */
@@ -606,6 +609,93 @@ VMEM_API int vmem_device_get_resize_status(struct vmem_device *device,
  * @since 0.1
  */
 VMEM_API int vmem_device_poll_resize(struct vmem_device *device);
+
+/**
+ * Write a trace event as text, in the format of recorded traces.
+ *
+ * One line and its newline, such as "12.345678 vmem0 plug 0x140000000 64 ack". A
+ * request that was BUSY for another reason than #VMEM_REASON_FROZEN becomes three:
+ * it is put between "busy on" and "busy off", so that a replay gets the same
+ * answer without the listener, or the lack of memory, that was in the way.
+ * Written in the order of their sequence, behind a line "device" and before a
+ * line "end", events are a trace that vmemctl replays.
+ *
+ * @param event      As vmem_device_ops::trace was told it.
+ * @param name       The device's name in the trace, where it is a word: what is
+ *                   neither an ASCII letter or digit nor one of "_.-" becomes
+ *                   "_".
+ * @param[out] text  Ends with a NUL, unless @p size is 0.
+ * @param size       Bytes in @p text; #VMEM_TRACE_TEXT_SIZE suffices always.
+ * @return How many bytes the text has without its NUL; it was cut off if they
+ *         are @p size or more. Or a negative errno, and nothing was written.
+ * @retval -EINVAL  NULL, but for @p text of size 0; no name; struct_size too
+ *                  small; an event that the format cannot say.
+ * @retval -ERANGE  The name is longer than #VMEM_NAME_MAX.
+ * @threads{any thread, any callback}
+ * @since 0.1
+ */
+VMEM_API int vmem_trace_event_format(const struct vmem_trace_event *event,
+                                     const char *name, char *text, size_t size);
+
+/**
+ * Name of a request type, such as "plug" or "unplug_all".
+ *
+ * @param type  An enum vmem_request_type; anything else gives "unknown".
+ * @return The name. @ownership{static, never freed}
+ * @threads{any thread, any callback}
+ * @since 0.1
+ */
+VMEM_API const char *vmem_request_type_name(uint32_t type);
+
+/**
+ * Name of a response type, such as "ack".
+ *
+ * @param type  An enum vmem_response_type; anything else gives "unknown".
+ * @return The name. @ownership{static, never freed}
+ * @threads{any thread, any callback}
+ * @since 0.1
+ */
+VMEM_API const char *vmem_response_type_name(uint32_t type);
+
+/**
+ * Name of a state of blocks, such as "mixed".
+ *
+ * @param state  An enum vmem_block_state; anything else gives "unknown".
+ * @return The name. @ownership{static, never freed}
+ * @threads{any thread, any callback}
+ * @since 0.1
+ */
+VMEM_API const char *vmem_block_state_name(uint32_t state);
+
+/**
+ * Name of a kind of reset, such as "system".
+ *
+ * @param kind  An enum vmem_reset_kind; anything else gives "unknown".
+ * @return The name. @ownership{static, never freed}
+ * @threads{any thread, any callback}
+ * @since 0.1
+ */
+VMEM_API const char *vmem_reset_kind_name(uint32_t kind);
+
+/**
+ * Name of a state of a resize, such as "growing".
+ *
+ * @param state  An enum vmem_resize_state; anything else gives "unknown".
+ * @return The name. @ownership{static, never freed}
+ * @threads{any thread, any callback}
+ * @since 0.1
+ */
+VMEM_API const char *vmem_resize_state_name(uint32_t state);
+
+/**
+ * Name of a reason of a stall, such as "guest-silent".
+ *
+ * @param reason  An enum vmem_resize_stall; anything else gives "unknown".
+ * @return The name. @ownership{static, never freed}
+ * @threads{any thread, any callback}
+ * @since 0.1
+ */
+VMEM_API const char *vmem_resize_stall_name(uint32_t reason);
 
 /** @} */
 

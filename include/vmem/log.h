@@ -93,6 +93,16 @@ typedef void (*vmem_log_fn)(const struct vmem_log_record *record, void *opaque);
  */
 VMEM_API const char *vmem_blame_name(uint32_t blame);
 
+/**
+ * Name of a level: "debug", "info", "warning" or "error".
+ *
+ * @param level  An enum vmem_log_level; anything else gives "unknown".
+ * @return The name. @ownership{static, never freed}
+ * @threads{any thread, any callback}
+ * @since 0.1
+ */
+VMEM_API const char *vmem_log_level_name(uint32_t level);
+
 /** @} */
 
 VMEM_END_DECLS

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/name.h"
+
 int vmemi_fail(struct vmem_error *err, int code, uint32_t reason,
                const struct vmem_range *range, const char *format, ...)
 {
@@ -73,8 +75,5 @@ const char *vmem_reason_name(uint32_t reason)
         [VMEM_REASON_UNMAP_FAILED] = "unmap-failed",
     };
 
-    if (reason >= sizeof(names) / sizeof(names[0])) {
-        return "unknown";
-    }
-    return names[reason];
+    return vmemi_name_of(names, sizeof(names) / sizeof(names[0]), reason);
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/frame.h"
+#include "base/name.h"
 
 #define WINDOW_NS ((int64_t)1000000000)
 
@@ -127,8 +128,17 @@ const char *vmem_blame_name(uint32_t blame)
         [VMEM_BLAME_VMEM] = "vmem",
     };
 
-    if (blame == 0 || blame >= sizeof(names) / sizeof(names[0])) {
-        return "unknown";
-    }
-    return names[blame];
+    return vmemi_name_of(names, sizeof(names) / sizeof(names[0]), blame);
+}
+
+const char *vmem_log_level_name(uint32_t level)
+{
+    static const char *const names[] = {
+        [VMEM_LOG_DEBUG] = "debug",
+        [VMEM_LOG_INFO] = "info",
+        [VMEM_LOG_WARNING] = "warning",
+        [VMEM_LOG_ERROR] = "error",
+    };
+
+    return vmemi_name_of(names, sizeof(names) / sizeof(names[0]), level);
 }

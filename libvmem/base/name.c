@@ -54,3 +54,10 @@ void vmemi_name_list_finish(struct vmemi_name_list *list)
                  list->nr_names > 0 ? ", and " : "", list->nr_dropped);
     }
 }
+
+const char *vmemi_name_of(const char *const *names, size_t nr_names,
+                          uint32_t number)
+{
+    return number < nr_names && names[number] != NULL ? names[number]
+                                                      : "unknown";
+}

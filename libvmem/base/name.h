@@ -25,4 +25,8 @@ void vmemi_name_list_add(struct vmemi_name_list *list, const char *name);
 /* Call once, before text is used. */
 void vmemi_name_list_finish(struct vmemi_name_list *list);
 
+/* Of a table by number, which may have gaps: "unknown" for those and beyond. */
+const char *vmemi_name_of(const char *const *names, size_t nr_names,
+                          uint32_t number);
+
 #endif /* VMEMI_BASE_NAME_H */

@@ -534,6 +534,8 @@ static int ask(struct scene *it)
     struct vmem_resize_status status = { .struct_size = sizeof(status) };
     struct vmem_backing_info backing = { .struct_size = sizeof(backing) };
     struct vmem_backing_stats counters = { .struct_size = sizeof(counters) };
+    const struct vmem_trace_event event = { .struct_size = sizeof(event),
+                                            .kind = VMEM_TRACE_FREEZE };
     const struct vmem_range range = units(2, 2);
     uint8_t bytes[VMEM_DEVICE_CONFIG_SIZE];
     uint64_t word;
@@ -563,7 +565,17 @@ static int ask(struct scene *it)
                    !vmem_vm_is_uncoordinated_forbidden(it->vm) &&
                    vmem_vm_is_discard_needed(it->vm) &&
                    vmem_version() != NULL && vmem_reason_name(0) != NULL &&
-                   vmem_blame_name(0) != NULL
+                   vmem_blame_name(0) != NULL &&
+                   vmem_log_level_name(0) != NULL &&
+                   vmem_backing_kind_name(0) != NULL &&
+                   vmem_usage_method_name(0) != NULL &&
+                   vmem_request_type_name(0) != NULL &&
+                   vmem_response_type_name(0) != NULL &&
+                   vmem_block_state_name(0) != NULL &&
+                   vmem_reset_kind_name(0) != NULL &&
+                   vmem_resize_state_name(0) != NULL &&
+                   vmem_resize_stall_name(0) != NULL &&
+                   vmem_trace_event_format(&event, "vmem0", NULL, 0) > 0
                ? 0
                : -EPROTO;
 }

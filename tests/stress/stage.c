@@ -639,8 +639,21 @@ const char *stage_callback_name(enum stage_callback callback)
 
 static int call_names(struct stage *it)
 {
+    const struct vmem_trace_event thaw = { .struct_size = sizeof(thaw),
+                                           .kind = VMEM_TRACE_FREEZE };
+
     return vmem_version() != NULL && vmem_reason_name(0) != NULL &&
                    vmem_blame_name(0) != NULL &&
+                   vmem_log_level_name(0) != NULL &&
+                   vmem_backing_kind_name(0) != NULL &&
+                   vmem_usage_method_name(0) != NULL &&
+                   vmem_request_type_name(0) != NULL &&
+                   vmem_response_type_name(0) != NULL &&
+                   vmem_block_state_name(0) != NULL &&
+                   vmem_reset_kind_name(0) != NULL &&
+                   vmem_resize_state_name(0) != NULL &&
+                   vmem_resize_stall_name(0) != NULL &&
+                   vmem_trace_event_format(&thaw, "vmem0", NULL, 0) > 0 &&
                    vmem_vm_get_name(it->vm) != NULL &&
                    vmem_region_get_name(it->region) != NULL &&
                    vmem_region_get_size(it->region) == STAGE_SIZE &&
@@ -1146,7 +1159,11 @@ static int call_other_vm(struct stage *it)
 }
 
 const struct stage_call stage_calls[] = {
-    { "vmem_version vmem_reason_name vmem_blame_name vmem_vm_get_name "
+    { "vmem_version vmem_reason_name vmem_blame_name vmem_log_level_name "
+      "vmem_backing_kind_name vmem_usage_method_name vmem_request_type_name "
+      "vmem_response_type_name vmem_block_state_name vmem_reset_kind_name "
+      "vmem_resize_state_name vmem_resize_stall_name vmem_trace_event_format "
+      "vmem_vm_get_name "
       "vmem_region_get_name vmem_region_get_size vmem_region_get_backing "
       "vmem_device_get_features",
       STAGE_NAMES, 0, call_names },

@@ -131,12 +131,12 @@ class TestProbe(unittest.TestCase):
                 self.assertGreater(row["huge"], 0)
         methods = {(row["name"], row["method"]) for row in measured}
         for name, method in methods:
-            self.assertIn(method, {"anon": ["page tables"],
+            self.assertIn(method, {"anon": ["page-tables"],
                                    "anon-shared": ["mincore"],
-                                   "memfd": ["st_blocks"],
-                                   "file": ["st_blocks"],
-                                   "hugetlb": ["st_blocks"],
-                                   "hugetlb-anon": ["page tables"]}[name])
+                                   "memfd": ["st-blocks"],
+                                   "file": ["st-blocks"],
+                                   "hugetlb": ["st-blocks"],
+                                   "hugetlb-anon": ["page-tables"]}[name])
 
     def test_huge_pages_are_claimed_only_where_they_are(self):
         thp = "/sys/kernel/mm/transparent_hugepage/"
@@ -171,7 +171,7 @@ class TestProbe(unittest.TestCase):
             else:
                 self.assertRegex(line, r"^[\w-]+ +\d+ \wiB( +\d+\.\d){4} +"
                                  r"\d+\.\d{3}  [\d.]+ MiB of [\d.]+ MiB "
-                                 r"\((page tables|mincore|st_blocks)\)")
+                                 r"\((page-tables|mincore|st-blocks)\)")
         self.assertTrue(table[-1].endswith("- (no --file was given)"))
 
     def test_refusals(self):

@@ -313,10 +313,12 @@ static void compare_answer(struct run *run, const struct trace_record *record,
 
     if (type != record->response) {
         differ(run, "line %u: answered %s, recorded is %s", record->line,
-               wire_response_name(type), wire_response_name(record->response));
+               vmem_response_type_name(type),
+               vmem_response_type_name(record->response));
     } else if (record->state != TRACE_NO_STATE && state != record->state) {
         differ(run, "line %u: answered %s, recorded is %s", record->line,
-               wire_state_name(state), wire_state_name(record->state));
+               vmem_block_state_name(state),
+               vmem_block_state_name(record->state));
     }
 }
 

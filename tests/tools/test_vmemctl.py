@@ -224,20 +224,20 @@ class TestReplay(Case):
     def test_an_answer_that_differs_is_1(self):
         for records, size, kind, text in (
                 ("1 vmem0 plug 0x100000000 1 nack\n", 2 * MIB, "answer",
-                 "plug was answered ACK, recorded is NACK"),
+                 "plug was answered ack, recorded is nack"),
                 ("1 vmem0 plug 0x100000000 5 ack\n", 0, "answer",
-                 "plug was answered NACK, recorded is ACK"),
+                 "plug was answered nack, recorded is ack"),
                 ("1 vmem0 unplug 0x100000000 1 ack\n", 0, "answer",
-                 "unplug was answered ERROR, recorded is ACK"),
+                 "unplug was answered error, recorded is ack"),
                 ("1 vmem0 state 0x100000000 1 ack:plugged\n", 0, "answer",
                  "state was answered unplugged, recorded is plugged"),
                 ("1 vmem0 unplug_all busy\n", 0, "answer",
-                 "unplug_all was answered ACK, recorded is BUSY"),
+                 "unplug_all was answered ack, recorded is busy"),
                 ("1 vmem0 resize 1\n", 0, "answer", "resize was refused"),
                 ("1 vmem0 resize 0 refused\n", 0, "answer",
                  "resize was accepted"),
                 ("1 vmem0 busy on\n1 vmem0 plug 0x100000000 1 ack\n", 0,
-                 "answer", "plug was answered BUSY, recorded is ACK"),
+                 "answer", "plug was answered busy, recorded is ack"),
                 ("1 vmem0 plug 0x100000000 1 ack\n", 0, "end",
                  "ends with 2097152 bytes plugged, recorded are 0")):
             path = self.write_trace(records, size)
@@ -451,7 +451,7 @@ class TestVectors(Case):
             return self.spoil(change)
 
         failure = expect("P01", 0, "resp", "01000000000000000000")
-        self.assertEqual(failure["message"], "answer is ACK, expected NACK")
+        self.assertEqual(failure["message"], "answer is ack, expected nack")
         failure = expect("P01", 0, "resp", "00000000000000000001")
         self.assertIn("response is 00000000000000000000", failure["message"])
         failure = expect("P01", 0, "used_len", 8)

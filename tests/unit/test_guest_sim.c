@@ -687,22 +687,25 @@ static void a_trace_is_written_in_order(void **state)
 
     (void)state;
     for (unsigned i = 0; i < G_N_ELEMENTS(events); i++) {
-        trace_writer_event(device, &events[i]);
+        struct vmem_trace_event event = events[i];
+
+        event.struct_size = sizeof(event);
+        trace_writer_event(device, &event);
     }
     text = trace_writer_format(writer, "two\nlines");
     assert_non_null(strstr(text, "# vmem-trace 1\n# two\n# lines\ndevice "));
-    assert_non_null(strstr(text, "\n1.000000  resize 4194304\n"
-                                 "2.500000  busy on\n"
-                                 "2.500000  plug 0x100000000 3 busy\n"
-                                 "2.500000  busy off\n"
-                                 "3.000000  resize 1 refused\n"
-                                 "3.000000  busy on\n"
-                                 "3.000000  unplug_all busy\n"
-                                 "3.000000  busy off\n"
-                                 "4.000000  state 0x100000000 1 "
+    assert_non_null(strstr(text, "\n1.000000 vmem0 resize 4194304\n"
+                                 "2.500000 vmem0 busy on\n"
+                                 "2.500000 vmem0 plug 0x100000000 3 busy\n"
+                                 "2.500000 vmem0 busy off\n"
+                                 "3.000000 vmem0 resize 1 refused\n"
+                                 "3.000000 vmem0 busy on\n"
+                                 "3.000000 vmem0 unplug_all busy\n"
+                                 "3.000000 vmem0 busy off\n"
+                                 "4.000000 vmem0 state 0x100000000 1 "
                                  "ack:unplugged\n"
-                                 "4.000000  plug 0x100000000 2 ack\n"
-                                 "4.000000  driver_reset\n"
+                                 "4.000000 vmem0 plug 0x100000000 2 ack\n"
+                                 "4.000000 vmem0 driver_reset\n"
                                  "end "));
     trace_writer_free(writer);
 }

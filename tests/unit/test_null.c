@@ -128,6 +128,7 @@ static void names_and_numbers_of_nothing_are_nothing(void **state)
     assert_int_equal(vmem_vm_get_claims(NULL), 0);
     assert_false(vmem_vm_is_uncoordinated_forbidden(NULL));
     assert_false(vmem_vm_is_discard_needed(NULL));
+    assert_int_equal(vmem_trace_event_format(NULL, NULL, NULL, 0), -EINVAL);
     assert_int_equal(vmem_device_get_features(NULL), 0);
     assert_int_equal(vmem_device_get_config_generation(NULL), 0);
     assert_int_equal(vmem_bitmap_get_nr_blocks(NULL), 0);

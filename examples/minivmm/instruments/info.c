@@ -4,32 +4,6 @@
 
 #include "../minivmm.h"
 
-const char *info_resize_state(uint32_t state)
-{
-    static const char *const names[] = { "idle", "growing", "shrinking",
-                                         "stalled" };
-
-    return state < sizeof(names) / sizeof(names[0]) ? names[state] : "?";
-}
-
-const char *info_resize_stall(uint32_t reason)
-{
-    static const char *const names[] = { "none", "no driver", "host busy",
-                                         "guest silent", "guest refused" };
-
-    return reason < sizeof(names) / sizeof(names[0]) ? names[reason] : "?";
-}
-
-static const char *backing_name(uint32_t kind)
-{
-    static const char *const names[] = {
-        "?",    "anon",    "anon-shared", "memfd",
-        "file", "hugetlb", "hugetlb",     "custom",
-    };
-
-    return kind < sizeof(names) / sizeof(names[0]) ? names[kind] : "?";
-}
-
 //! [resident]
 static void put_resident(struct vmem_backing *backing, struct report *report)
 {
@@ -54,7 +28,7 @@ static void put_device(struct memory_device *memory, struct report *report)
     report_number(report, "size", info.plugged_size);
     report_number(report, "max-size", info.region_size);
     report_number(report, "block-size", info.block_size);
-    report_text(report, "memdev", backing_name(backing.kind));
+    report_text(report, "memdev", vmem_backing_kind_name(backing.kind));
 }
 
 void info_memory_devices(struct vm *vm, struct report *report)
@@ -112,8 +86,8 @@ void info_virtio_mem(struct memory_device *memory, struct report *report)
     report_text(report, "driver", info.has_driver ? "yes" : "no");
     report_text(report, "frozen",
                 vmem_region_is_frozen(memory->region) ? "yes" : "no");
-    report_text(report, "resize", info_resize_state(resize.state));
-    report_text(report, "stall", info_resize_stall(resize.reason));
+    report_text(report, "resize", vmem_resize_state_name(resize.state));
+    report_text(report, "stall", vmem_resize_stall_name(resize.reason));
     report_text(report, "busy", vmem_reason_name(resize.busy_reason));
     report_text(report, "busy-by", resize.busy_by);
     pthread_mutex_lock(&virtio->lock);
@@ -125,9 +99,6 @@ void info_virtio_mem(struct memory_device *memory, struct report *report)
 
 static void put_requests(struct memory_device *memory, struct report *report)
 {
-    static const char *const types[] = { "plug", "unplug", "unplug-all",
-                                         "state" };
-    static const char *const answers[] = { "ack", "nack", "busy", "error" };
     struct vmem_device_stats stats = { .struct_size = sizeof(stats) };
     char name[32];
 
@@ -135,8 +106,9 @@ static void put_requests(struct memory_device *memory, struct report *report)
     for (unsigned type = 0; type < 4; type++) {
         for (unsigned answer = 0; answer < 4; answer++) {
             if (stats.nr_requests[type][answer] > 0) {
-                snprintf(name, sizeof(name), "%s-%s", types[type],
-                         answers[answer]);
+                snprintf(name, sizeof(name), "%s-%s",
+                         vmem_request_type_name(type),
+                         vmem_response_type_name(answer));
                 report_number(report, name, stats.nr_requests[type][answer]);
             }
         }

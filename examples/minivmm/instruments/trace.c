@@ -9,151 +9,52 @@
 
 #include "../minivmm.h"
 
-struct trace_log {
-    pthread_mutex_t lock;
-    struct vmem_trace_event *events;
-    size_t nr_events;
-    size_t room;
-    size_t next;       /* while writing */
-    uint64_t plugged;  /* while writing */
-    bool is_truncated; /* no memory for an event: the trace is of no use */
+struct entry {
+    const struct memory_device *memory;
+    struct vmem_trace_event event;
 };
 
-struct trace_log *trace_new(void)
+static struct {
+    pthread_mutex_t lock;
+    struct entry *entries;
+    size_t nr;
+    size_t room;
+    bool is_truncated; /* no memory for an event: the trace is of no use */
+} events = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+void trace_event(const struct vmem_trace_event *event, void *opaque)
 {
-    struct trace_log *log = calloc(1, sizeof(*log));
+    pthread_mutex_lock(&events.lock);
+    if (events.nr == events.room) {
+        const size_t room = 2 * events.room + 256;
+        void *entries = realloc(events.entries, room * sizeof(*events.entries));
 
-    if (log != NULL) {
-        pthread_mutex_init(&log->lock, NULL);
-    }
-    return log;
-}
-
-void trace_free(struct trace_log *log)
-{
-    if (log != NULL) {
-        pthread_mutex_destroy(&log->lock);
-        free(log->events);
-        free(log);
-    }
-}
-
-void trace_add(struct trace_log *log, const struct vmem_trace_event *event)
-{
-    pthread_mutex_lock(&log->lock);
-    if (log->nr_events == log->room) {
-        const size_t room = log->room == 0 ? 256 : 2 * log->room;
-        void *events = realloc(log->events, room * sizeof(*log->events));
-
-        if (events != NULL) {
-            log->events = events;
-            log->room = room;
+        if (entries != NULL) {
+            events.entries = entries;
+            events.room = room;
         }
     }
-    if (log->nr_events < log->room) {
-        log->events[log->nr_events++] = *event;
+    if (events.nr < events.room) {
+        events.entries[events.nr++] = (struct entry){ opaque, *event };
     } else {
-        log->is_truncated = true;
+        events.is_truncated = true;
     }
-    pthread_mutex_unlock(&log->lock);
+    pthread_mutex_unlock(&events.lock);
 }
 
+/* The sequence is that of one region; between two the time decides. */
 static int compare(const void *a, const void *b)
 {
-    const uint64_t x = ((const struct vmem_trace_event *)a)->sequence;
-    const uint64_t y = ((const struct vmem_trace_event *)b)->sequence;
+    const struct entry *x = a;
+    const struct entry *y = b;
 
-    return x < y ? -1 : x > y;
+    return x->memory == y->memory ? (x->event.sequence > y->event.sequence) -
+                                        (x->event.sequence < y->event.sequence)
+                                  : (x->event.time_ns > y->event.time_ns) -
+                                        (x->event.time_ns < y->event.time_ns);
 }
 
-static void put_start(FILE *out, const struct memory_device *memory,
-                      const struct vmem_trace_event *event)
-{
-    fprintf(out, "%" PRIu64 ".%06" PRIu64 " %s ", event->time_ns / 1000000000,
-            event->time_ns % 1000000000 / 1000, memory->options->name);
-}
-
-static void put_request(FILE *out, const struct memory_device *memory,
-                        const struct vmem_trace_event *event)
-{
-    static const char *const types[] = { "plug", "unplug", "unplug_all",
-                                         "state" };
-    static const char *const answers[] = { "ack", "nack", "busy", "error" };
-    static const char *const states[] = { "plugged", "unplugged", "mixed" };
-    /* A replay has no listener that could object, but it can be told. */
-    const bool objected = event->response == VMEM_RESPONSE_BUSY &&
-                          event->reason != VMEM_REASON_FROZEN;
-
-    if (objected) {
-        put_start(out, memory, event);
-        fputs("busy on\n", out);
-    }
-    put_start(out, memory, event);
-    fputs(types[event->type], out);
-    if (event->type != VMEM_REQUEST_UNPLUG_ALL) {
-        fprintf(out, " 0x%" PRIx64 " %u", event->gpa, event->nr_blocks);
-    }
-    fprintf(out, " %s", answers[event->response]);
-    if (event->type == VMEM_REQUEST_STATE &&
-        event->response == VMEM_RESPONSE_ACK) {
-        fprintf(out, ":%s", states[event->state]);
-    }
-    fputc('\n', out);
-    if (objected) {
-        put_start(out, memory, event);
-        fputs("busy off\n", out);
-    }
-}
-
-static void put_event(FILE *out, const struct memory_device *memory,
-                      const struct vmem_trace_event *event)
-{
-    switch (event->kind) {
-    case VMEM_TRACE_REQUEST:
-        put_request(out, memory, event);
-        return;
-    case VMEM_TRACE_RESIZE:
-        put_start(out, memory, event);
-        fprintf(out, "resize %" PRIu64 "%s\n", event->size,
-                event->code != 0 ? " refused" : "");
-        return;
-    case VMEM_TRACE_RESET:
-        put_start(out, memory, event);
-        fprintf(out, "%s\n",
-                event->type == VMEM_RESET_SYSTEM   ? "system_reset"
-                : event->type == VMEM_RESET_DRIVER ? "driver_reset"
-                                                   : "wakeup");
-        return;
-    case VMEM_TRACE_FREEZE:
-        put_start(out, memory, event);
-        fprintf(out, "busy %s\n", event->frozen != 0 ? "on" : "off");
-        return;
-    default:
-        return;
-    }
-}
-
-/* What is plugged after that event; the trace says it at its end. */
-static void follow_size(struct trace_log *log, uint64_t block_size,
-                        const struct vmem_trace_event *event)
-{
-    const uint64_t size = event->nr_blocks * block_size;
-
-    if (event->kind == VMEM_TRACE_RESET) {
-        log->plugged = event->type == VMEM_RESET_SYSTEM && event->code == 0
-                           ? 0
-                           : log->plugged;
-    } else if (event->kind == VMEM_TRACE_REQUEST &&
-               event->response == VMEM_RESPONSE_ACK) {
-        log->plugged = event->type == VMEM_REQUEST_PLUG ? log->plugged + size
-                       : event->type == VMEM_REQUEST_UNPLUG
-                           ? log->plugged - size
-                       : event->type == VMEM_REQUEST_UNPLUG_ALL ? 0
-                                                                : log->plugged;
-    }
-}
-
-static void put_device(FILE *out, struct memory_device *memory)
+static void put_device(FILE *out, const struct memory_device *memory)
 {
     struct vmem_device_info info = { .struct_size = sizeof(info) };
 
@@ -162,40 +63,21 @@ static void put_device(FILE *out, struct memory_device *memory)
             "device %s addr=0x%" PRIx64 " region_size=%" PRIu64
             " block_size=%" PRIu64 " node=%" PRIu64 " requested_size=%" PRIu64
             " usable=unit:%" PRIu64 "\n",
-            memory->options->name, info.gpa, info.region_size, info.block_size,
+            info.name, info.gpa, info.region_size, info.block_size,
             info.node_id, memory->options->requested_size, 2 * GIB);
 }
 
-/* The device whose next event is the oldest. */
-static struct memory_device *find_oldest(struct vm *vm)
-{
-    struct memory_device *oldest = NULL;
-    uint64_t oldest_ns = 0;
-
-    for (unsigned i = 0; i < vm->nr_devices; i++) {
-        const struct trace_log *log = vm->devices[i].trace;
-
-        if (log->next < log->nr_events &&
-            (oldest == NULL || log->events[log->next].time_ns < oldest_ns)) {
-            oldest = &vm->devices[i];
-            oldest_ns = log->events[log->next].time_ns;
-        }
-    }
-    return oldest;
-}
-
-static uint64_t block_size_of(struct memory_device *memory)
+static void put_end(FILE *out, const struct memory_device *memory)
 {
     struct vmem_device_info info = { .struct_size = sizeof(info) };
 
     vmem_device_get_info(memory->device, &info);
-    return info.block_size;
+    fprintf(out, "end %s plugged_size=%" PRIu64 "\n", info.name,
+            info.plugged_size);
 }
 
 int trace_save(struct vm *vm, const char *path)
 {
-    struct memory_device *memory;
-    bool is_truncated = false;
     FILE *out = fopen(path, "we");
 
     if (out == NULL) {
@@ -203,27 +85,26 @@ int trace_save(struct vm *vm, const char *path)
     }
     fputs("# vmem-trace 1\n", out);
     for (unsigned i = 0; i < vm->nr_devices; i++) {
-        struct trace_log *log = vm->devices[i].trace;
-
-        if (log->nr_events > 0) {
-            qsort(log->events, log->nr_events, sizeof(*log->events), compare);
-        }
-        is_truncated = is_truncated || log->is_truncated;
         put_device(out, &vm->devices[i]);
     }
-    while ((memory = find_oldest(vm)) != NULL) {
-        struct trace_log *log = memory->trace;
+    if (events.nr > 0) {
+        qsort(events.entries, events.nr, sizeof(*events.entries), compare);
+    }
+    for (size_t i = 0; i < events.nr; i++) {
+        const struct entry *entry = &events.entries[i];
+        char text[VMEM_TRACE_TEXT_SIZE];
 
-        put_event(out, memory, &log->events[log->next]);
-        follow_size(log, block_size_of(memory), &log->events[log->next]);
-        log->next++;
+        if (vmem_trace_event_format(&entry->event, entry->memory->options->name,
+                                    text, sizeof(text)) > 0) {
+            fputs(text, out);
+        }
     }
     for (unsigned i = 0; i < vm->nr_devices; i++) {
-        fprintf(out, "end %s plugged_size=%" PRIu64 "\n",
-                vm->devices[i].options->name, vm->devices[i].trace->plugged);
+        put_end(out, &vm->devices[i]);
     }
+    free(events.entries);
     const bool failed = ferror(out) != 0;
-    if (fclose(out) != 0 || failed || is_truncated) {
+    if (fclose(out) != 0 || failed || events.is_truncated) {
         return complain("the trace %s is not complete", path);
     }
     return 0;

@@ -59,7 +59,7 @@ void check_objections(void)
                 wait_stat("vmem0", "vetoes", 1, 60);
 
     fine = fine && expect(device_number("vmem0", "size") == 64 * MIB &&
-                              device_says("vmem0", "stall", "host busy") &&
+                              device_says("vmem0", "stall", "host-busy") &&
                               device_says("vmem0", "busy", "listener-veto") &&
                               device_says("vmem0", "busy-by", "veto"),
                           "%s", "the veto is not the reason");
@@ -196,11 +196,11 @@ static bool check_reboots(bool *without_driver)
 
 static bool check_kexec(void)
 {
-    const uint64_t nr_before = device_stat("vmem0", "unplug-all-ack");
+    const uint64_t nr_before = device_stat("vmem0", "unplug_all-ack");
 
     return resize("vmem0", 256 * MIB) && guest("kexec again") != NULL &&
            guest_is_ready(READY_S) && load_driver() &&
-           wait_stat("vmem0", "unplug-all-ack", nr_before + 1, 60) &&
+           wait_stat("vmem0", "unplug_all-ack", nr_before + 1, 60) &&
            settle("vmem0", 256 * MIB, 120);
 }
 

@@ -192,4 +192,6 @@ extern "C" {
         range: *const vmem_range,
         err: *mut vmem_error,
     ) -> c_int;
+    pub fn vmem_backing_kind_name(kind: u32) -> *const c_char;
+    pub fn vmem_usage_method_name(method: u32) -> *const c_char;
 }

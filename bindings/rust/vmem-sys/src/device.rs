@@ -8,6 +8,7 @@ pub const VMEM_DEVICE_VIRTIO_ID: u32 = 24;
 pub const VMEM_DEVICE_CONFIG_SIZE: usize = 56;
 pub const VMEM_DEVICE_REQUEST_SIZE: usize = 24;
 pub const VMEM_DEVICE_RESPONSE_SIZE: usize = 10;
+pub const VMEM_TRACE_TEXT_SIZE: usize = 512;
 pub const VMEM_DEVICE_F_ACPI_PXM: u64 = 1 << 0;
 pub const VMEM_DEVICE_F_UNPLUGGED_INACCESSIBLE: u64 = 1 << 1;
 pub const VMEM_DEVICE_F_PERSISTENT_SUSPEND: u64 = 1 << 2;
@@ -256,4 +257,16 @@ extern "C" {
         status: *mut vmem_resize_status,
     ) -> c_int;
     pub fn vmem_device_poll_resize(device: *mut vmem_device) -> c_int;
+    pub fn vmem_trace_event_format(
+        event: *const vmem_trace_event,
+        name: *const c_char,
+        text: *mut c_char,
+        size: usize,
+    ) -> c_int;
+    pub fn vmem_request_type_name(type_: u32) -> *const c_char;
+    pub fn vmem_response_type_name(type_: u32) -> *const c_char;
+    pub fn vmem_block_state_name(state: u32) -> *const c_char;
+    pub fn vmem_reset_kind_name(kind: u32) -> *const c_char;
+    pub fn vmem_resize_state_name(state: u32) -> *const c_char;
+    pub fn vmem_resize_stall_name(reason: u32) -> *const c_char;
 }

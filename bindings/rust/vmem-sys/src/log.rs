@@ -54,4 +54,5 @@ sized! {
 
 extern "C" {
     pub fn vmem_blame_name(blame: u32) -> *const c_char;
+    pub fn vmem_log_level_name(level: u32) -> *const c_char;
 }
