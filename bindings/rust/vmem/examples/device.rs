@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! A device whose guest is asked to grow, and says how far it is.
-use vmem::{Backing, BackingKind, BackingRequest, Device, DeviceConfig, Notify, Region, Reset};
+use vmem::{Backing, BackingConfig, BackingKind, Device, DeviceConfig, Notify, Region, Reset};
 use vmem::{Range, Vm};
 
 const MIB: u64 = 1024 * 1024;
@@ -30,7 +30,7 @@ fn plug(offset: u64, nr_blocks: u16) -> [u8; 24] {
 
 fn main() -> vmem::Result<()> {
     let vm = Vm::new("guest")?;
-    let memory = BackingRequest::new("ram", BackingKind::Memfd, 32 * MIB);
+    let memory = BackingConfig::new("ram", BackingKind::Memfd, 32 * MIB);
     let backing = Backing::allocate(&vm, &memory)?;
     let ram = Region::new(&vm, "ram", &backing)?;
     let virtio = DeviceConfig {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! A mapper whose backend is the host's own: what a device may reach follows what is
 //! populated.
-use vmem::{AttachConfig, Backing, BackingKind, BackingRequest, Dma, DmaBackend, DmaConfig};
+use vmem::{AttachConfig, Backing, BackingConfig, BackingKind, Dma, DmaBackend, DmaConfig};
 use vmem::{DmaMapping, DmaProperties, Range, Region, SourceConfig, Veto, Vm};
 
 const MIB: u64 = 1024 * 1024;
@@ -25,7 +25,7 @@ impl DmaBackend for Messages {
 
 fn main() -> vmem::Result<()> {
     let vm = Vm::new("guest")?;
-    let memory = BackingRequest::new("ram", BackingKind::Memfd, 16 * MIB);
+    let memory = BackingConfig::new("ram", BackingKind::Memfd, 16 * MIB);
     let ram = Region::new(&vm, "ram", &Backing::allocate(&vm, &memory)?)?;
     let blocks = SourceConfig { name: "blocks".into(), block_size: 2 * MIB, ..Default::default() };
     let source = ram.add_source(&blocks)?;

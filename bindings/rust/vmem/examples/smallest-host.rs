@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The smallest host: one machine, one device, one request of its guest.
-use vmem::{Backing, BackingKind, BackingRequest, Device, DeviceConfig, Region, Verdict, Vm};
+use vmem::{Backing, BackingConfig, BackingKind, Device, DeviceConfig, Region, Verdict, Vm};
 
 const MIB: u64 = 1024 * 1024;
 
 fn main() -> vmem::Result<()> {
     let vm = Vm::new("guest")?;
-    let memory = BackingRequest::new("ram", BackingKind::Memfd, 64 * MIB);
+    let memory = BackingConfig::new("ram", BackingKind::Memfd, 64 * MIB);
     let ram = Region::new(&vm, "ram", &Backing::allocate(&vm, &memory)?)?;
     let virtio = DeviceConfig {
         name: "vmem0".into(),

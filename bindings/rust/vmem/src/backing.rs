@@ -26,7 +26,7 @@ pub enum BackingKind {
 
 /// Memory to be made.
 #[derive(Clone, Debug)]
-pub struct BackingRequest {
+pub struct BackingConfig {
     /// Appears in diagnostics.
     pub name: String,
     /// What kind.
@@ -45,7 +45,7 @@ pub struct BackingRequest {
     pub populate_threads: u64,
 }
 
-impl BackingRequest {
+impl BackingConfig {
     /// Memory of that kind and size, all else as usual.
     pub fn new(name: &str, kind: BackingKind, size: u64) -> Self {
         Self {
@@ -86,17 +86,17 @@ impl Backing {
     }
 
     /// Make memory, mapped and with nothing allocated yet.
-    pub fn allocate(vm: &Vm, request: &BackingRequest) -> Result<Self> {
-        let named = name(&request.name)?;
-        let path = request.path.as_deref().map(name).transpose()?;
+    pub fn allocate(vm: &Vm, config: &BackingConfig) -> Result<Self> {
+        let named = name(&config.name)?;
+        let path = config.path.as_deref().map(name).transpose()?;
         let raw = sys::vmem_backing_config {
             name: named.as_ptr(),
             path: path.as_ref().map_or(std::ptr::null(), |path: &CString| path.as_ptr()),
-            size: request.size,
-            fd_offset: request.fd_offset,
-            page_size: request.page_size,
-            flags: request.flags,
-            kind: match request.kind {
+            size: config.size,
+            fd_offset: config.fd_offset,
+            page_size: config.page_size,
+            flags: config.flags,
+            kind: match config.kind {
                 BackingKind::Anon => sys::VMEM_BACKING_ANON,
                 BackingKind::AnonShared => sys::VMEM_BACKING_ANON_SHARED,
                 BackingKind::Memfd => sys::VMEM_BACKING_MEMFD,
@@ -104,7 +104,7 @@ impl Backing {
                 BackingKind::HugetlbAnon => sys::VMEM_BACKING_HUGETLB_ANON,
                 BackingKind::HugetlbMemfd => sys::VMEM_BACKING_HUGETLB_MEMFD,
             },
-            populate_threads: request.populate_threads,
+            populate_threads: config.populate_threads,
             ..Default::default()
         };
         let mut out = std::ptr::null_mut();
@@ -175,6 +175,17 @@ impl Backing {
             sys::vmem_backing_get_usage(self.as_raw(), &range, &mut usage, err)
         })?;
         Ok(usage)
+    }
+
+    /// Give a range back. Only while no region uses the memory.
+    pub fn discard(&self, range: Range) -> Result<()> {
+        // SAFETY: the handle keeps the backing alive; so below.
+        check(|err| unsafe { sys::vmem_backing_discard(self.as_raw(), &range, err) }).map(drop)
+    }
+
+    /// Allocate a range. Only while no region uses the memory.
+    pub fn populate(&self, range: Range) -> Result<()> {
+        check(|err| unsafe { sys::vmem_backing_populate(self.as_raw(), &range, err) }).map(drop)
     }
 
     /// For calls of `vmem_sys`; valid as long as this handle.

@@ -1,10 +1,38 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! A block bitmap that is nearly free to walk, on its own.
+use std::ops::ControlFlow;
+use std::os::raw::{c_int, c_void};
 use std::ptr::NonNull;
 
 use vmem_sys as sys;
 
-use crate::error::{plain, Result};
+use crate::error::{plain, room, Result};
+use crate::walk::Walk;
+
+/// Which blocks of a range are set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BitmapState {
+    /// None, or the range is empty.
+    AllClear,
+    /// All.
+    AllSet,
+    /// Some.
+    Mixed,
+}
+
+unsafe extern "C" fn run<F, B>(run: *const sys::vmem_bitmap_run, opaque: *mut c_void) -> c_int
+where
+    F: FnMut((u64, u64)) -> ControlFlow<B>,
+{
+    (*(opaque as *mut Walk<F, B>)).step(((*run).first_block, (*run).nr_blocks))
+}
+
+fn run_fn<F, B>(_: &Walk<F, B>) -> sys::vmem_bitmap_run_fn
+where
+    F: FnMut((u64, u64)) -> ControlFlow<B>,
+{
+    Some(run::<F, B>)
+}
 
 /// Which blocks are set. Not shared between threads without a lock of its user.
 pub struct Bitmap(NonNull<sys::vmem_bitmap>);
@@ -52,7 +80,67 @@ impl Bitmap {
         unsafe { sys::vmem_bitmap_is_set(self.0.as_ptr(), block) }
     }
 
-    /// The runs of set blocks in a range, each as first block and number.
+    /// How many of some blocks are set; those beyond the end are not.
+    pub fn count(&self, first_block: u64, nr_blocks: u64) -> u64 {
+        unsafe { sys::vmem_bitmap_count(self.0.as_ptr(), first_block, nr_blocks) }
+    }
+
+    /// Are some blocks all set, all clear, or mixed?
+    pub fn state(&self, first_block: u64, nr_blocks: u64) -> BitmapState {
+        match unsafe { sys::vmem_bitmap_get_state(self.0.as_ptr(), first_block, nr_blocks) } {
+            sys::VMEM_BITMAP_ALL_CLEAR => BitmapState::AllClear,
+            sys::VMEM_BITMAP_ALL_SET => BitmapState::AllSet,
+            _ => BitmapState::Mixed,
+        }
+    }
+
+    /// Visit the runs of set blocks among some blocks, each as first block and number.
+    pub fn for_each_set<B>(
+        &self,
+        first_block: u64,
+        nr_blocks: u64,
+        step: impl FnMut((u64, u64)) -> ControlFlow<B>,
+    ) -> ControlFlow<B> {
+        let mut walk = Walk::new(step);
+        let run = run_fn(&walk);
+        // SAFETY: the walk lives until the call returns; so below. It cannot fail.
+        unsafe {
+            let opaque = walk.opaque();
+            sys::vmem_bitmap_for_each_set(self.0.as_ptr(), first_block, nr_blocks, run, opaque)
+        };
+        walk.finish()
+    }
+
+    /// Visit the runs of clear blocks among some blocks.
+    pub fn for_each_clear<B>(
+        &self,
+        first_block: u64,
+        nr_blocks: u64,
+        step: impl FnMut((u64, u64)) -> ControlFlow<B>,
+    ) -> ControlFlow<B> {
+        let mut walk = Walk::new(step);
+        let run = run_fn(&walk);
+        unsafe {
+            let opaque = walk.opaque();
+            sys::vmem_bitmap_for_each_clear(self.0.as_ptr(), first_block, nr_blocks, run, opaque)
+        };
+        walk.finish()
+    }
+
+    /// The bits of some blocks, from bit 0 of the first word on.
+    pub fn words(&self, first_block: u64, nr_blocks: u64) -> Result<Vec<u64>> {
+        // Too many are refused before anything is written; room for them is not made.
+        let mut words = room(nr_blocks.min(self.nr_blocks()))?;
+        // SAFETY: there is room for every block that the bitmap has.
+        let ret = unsafe {
+            let words = words.as_mut_ptr();
+            sys::vmem_bitmap_copy_out(self.0.as_ptr(), first_block, nr_blocks, words)
+        };
+        plain(ret, "bitmap").map(|_| words)
+    }
+
+    /// The runs of set blocks up to an end, each as first block and number. What
+    /// [`Bitmap::for_each_set`] visits, for who wants to go on elsewhere between them.
     pub fn runs(&self, first_block: u64, end_block: u64) -> impl Iterator<Item = (u64, u64)> + '_ {
         let end = end_block.min(self.nr_blocks());
         let mut next = first_block;

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! A virtio-mem device without its transport.
-use std::os::raw::c_void;
+use std::os::raw::{c_int, c_void};
 use std::sync::Arc;
 
 use vmem_sys as sys;
 
-use crate::call::{notify, Notified, Panics};
 use crate::error::{check, name, plain, Refused, Result};
+use crate::notify::{self, Calls, Notify};
 use crate::park::Raw;
 use crate::region::Region;
-use crate::{DeviceStats, ResizeStatus, TraceEvent};
+use crate::{DeviceStats, ResizeStatus};
 
 /// What a device is, as in `struct vmem_device_config`.
 #[derive(Clone, Debug, Default)]
@@ -46,6 +46,32 @@ pub struct DeviceInfo {
     pub has_driver: bool,
 }
 
+impl DeviceInfo {
+    pub(crate) fn new(info: &sys::vmem_device_info) -> Self {
+        Self {
+            gpa: info.gpa,
+            region_size: info.region_size,
+            block_size: info.block_size,
+            requested_size: info.requested_size,
+            plugged_size: info.plugged_size,
+            usable_region_size: info.usable_region_size,
+            retained_size: info.retained_size,
+            features: info.features,
+            driver_features: info.driver_features,
+            node_id: info.node_id,
+            config_generation: info.config_generation,
+            has_driver: info.has_driver != 0,
+        }
+    }
+}
+
+/// # Safety
+/// The device is alive.
+pub(crate) unsafe fn raw_info(device: *mut sys::vmem_device) -> Result<sys::vmem_device_info> {
+    let mut info = sys::vmem_device_info::default();
+    plain(sys::vmem_device_get_info(device, &mut info), "state of a device").map(|_| info)
+}
+
 /// Who resets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reset {
@@ -75,53 +101,13 @@ pub enum Verdict {
     },
 }
 
-/// Notifications, after all locks are dropped: any call is legal in them, freeing
-/// the device included. They may overlap, on any threads.
-pub trait Notify: Send + Sync {
-    /// The config space changed, or a kick: raise a config interrupt.
-    fn config_changed(&self) {}
-    /// The plugged size changed; more changes may have followed meanwhile.
-    fn size_changed(&self, plugged_size: u64) {
-        let _ = plugged_size;
+impl Verdict {
+    fn of(ret: c_int, result: &sys::vmem_request_result) -> Result<Self> {
+        if plain(ret, "request of a guest")? == sys::VMEM_REQUEST_MALFORMED as i32 {
+            return Ok(Self::Malformed { why: result.malformed });
+        }
+        Ok(Self::Respond { used_size: result.used_size, response: result.response })
     }
-    /// The state or stall reason of a resize changed.
-    fn resize_changed(&self, status: &ResizeStatus) {
-        let _ = status;
-    }
-    /// Something to record.
-    fn trace(&self, event: &TraceEvent) {
-        let _ = event;
-    }
-}
-
-/// Nobody who listens.
-impl Notify for () {}
-
-struct Calls {
-    notify: Box<dyn Notify>,
-    panics: Arc<Panics>,
-}
-
-impl Notified for Calls {
-    fn panics(&self) -> &Arc<Panics> {
-        &self.panics
-    }
-}
-
-unsafe extern "C" fn config_changed(opaque: *mut c_void) {
-    notify::<Calls>(opaque, |to| to.notify.config_changed());
-}
-
-unsafe extern "C" fn size_changed(plugged_size: u64, opaque: *mut c_void) {
-    notify::<Calls>(opaque, |to| to.notify.size_changed(plugged_size));
-}
-
-unsafe extern "C" fn resize_changed(status: *const ResizeStatus, opaque: *mut c_void) {
-    notify::<Calls>(opaque, |to| to.notify.resize_changed(&*status));
-}
-
-unsafe extern "C" fn trace(event: *const TraceEvent, opaque: *mut c_void) {
-    notify::<Calls>(opaque, |to| to.notify.trace(&*event));
 }
 
 /// A virtio-mem device. Freed only when its region has no listeners and is not
@@ -157,15 +143,7 @@ impl Device {
             stall_after_ns: config.stall_after_ns,
             ..Default::default()
         };
-        let ops = sys::vmem_device_ops {
-            config_changed: Some(config_changed),
-            size_changed: Some(size_changed),
-            resize_changed: Some(resize_changed),
-            trace: Some(trace),
-            ..Default::default()
-        };
-        let calls =
-            Arc::new(Calls { notify: Box::new(notify), panics: region.0.vm.panics.clone() });
+        let (ops, calls) = notify::calls(Box::new(notify), &region.0.vm.panics);
         let opaque = Arc::as_ptr(&calls) as *mut c_void;
         let mut out = std::ptr::null_mut();
         // SAFETY: the calls live until the device is freed.
@@ -194,10 +172,29 @@ impl Device {
                 &mut result,
             )
         };
-        if plain(ret, "request of a guest")? == sys::VMEM_REQUEST_MALFORMED as i32 {
-            return Ok(Verdict::Malformed { why: result.malformed });
-        }
-        Ok(Verdict::Respond { used_size: result.used_size, response: result.response })
+        Verdict::of(ret, &result)
+    }
+
+    /// The same for what lies in pieces, as a descriptor chain has them.
+    ///
+    /// # Safety
+    /// Each piece is valid for reads, or for writes, during the call, or has no
+    /// address. Its bytes may change meanwhile, as a guest's memory does.
+    pub unsafe fn handle_request_iov(
+        &self,
+        readable: &[sys::iovec],
+        writable: &[sys::iovec],
+    ) -> Result<Verdict> {
+        let mut result = sys::vmem_request_result::default();
+        let ret = sys::vmem_device_handle_request_iov(
+            self.as_raw(),
+            readable.as_ptr(),
+            readable.len(),
+            writable.as_ptr(),
+            writable.len(),
+            &mut result,
+        );
+        Verdict::of(ret, &result)
     }
 
     /// Read config space; bytes beyond it are zero.
@@ -253,23 +250,8 @@ impl Device {
 
     /// What it is now, from one moment.
     pub fn info(&self) -> Result<DeviceInfo> {
-        let mut info = sys::vmem_device_info::default();
-        let ret = unsafe { sys::vmem_device_get_info(self.as_raw(), &mut info) };
-        plain(ret, "state of a device")?;
-        Ok(DeviceInfo {
-            gpa: info.gpa,
-            region_size: info.region_size,
-            block_size: info.block_size,
-            requested_size: info.requested_size,
-            plugged_size: info.plugged_size,
-            usable_region_size: info.usable_region_size,
-            retained_size: info.retained_size,
-            features: info.features,
-            driver_features: info.driver_features,
-            node_id: info.node_id,
-            config_generation: info.config_generation,
-            has_driver: info.has_driver != 0,
-        })
+        // SAFETY: the handle keeps the device alive; so below.
+        unsafe { raw_info(self.as_raw()) }.map(|info| DeviceInfo::new(&info))
     }
 
     /// Counters.

@@ -31,6 +31,9 @@ pub struct DmaConfig {
     pub max_guest_mappings: u64,
     /// Time each call of the backend.
     pub latency: bool,
+    /// Attachments take no claim: the host promises that nobody discards what may be
+    /// mapped but through its region, and nothing notices when it is wrong.
+    pub no_claim: bool,
 }
 
 impl DmaConfig {
@@ -48,7 +51,8 @@ impl DmaConfig {
             reserved_mappings: self.reserved_mappings,
             max_pinned_size: self.max_pinned_size,
             max_guest_mappings: self.max_guest_mappings,
-            flags: if self.latency { sys::VMEM_DMA_LATENCY } else { 0 },
+            flags: if self.latency { sys::VMEM_DMA_LATENCY } else { 0 }
+                | if self.no_claim { sys::VMEM_DMA_NO_CLAIM } else { 0 },
             ..Default::default()
         })
     }
@@ -68,7 +72,7 @@ pub struct DmaProperties {
     /// Bytes of the largest mapping; 0: no limit.
     pub max_size: u64,
     /// Most mappings; 0: no limit.
-    pub max_mappings: u64,
+    pub mapping_limit: u64,
 }
 
 impl DmaProperties {
@@ -85,7 +89,7 @@ impl DmaProperties {
             flags,
             page_sizes: self.page_sizes,
             max_size: self.max_size,
-            max_mappings: self.max_mappings,
+            mapping_limit: self.mapping_limit,
             ..Default::default()
         }
     }

@@ -46,38 +46,51 @@ pub enum Reason {
     Unknown(u32),
 }
 
+const REASONS: [(u32, Reason); 26] = [
+    (sys::VMEM_REASON_NONE, Reason::None),
+    (sys::VMEM_REASON_ARGUMENT, Reason::Argument),
+    (sys::VMEM_REASON_STRUCT_SIZE, Reason::StructSize),
+    (sys::VMEM_REASON_STRUCT_TAIL, Reason::StructTail),
+    (sys::VMEM_REASON_ALIGNMENT, Reason::Alignment),
+    (sys::VMEM_REASON_RANGE, Reason::Range),
+    (sys::VMEM_REASON_OVERFLOW, Reason::Overflow),
+    (sys::VMEM_REASON_NO_MEMORY, Reason::NoMemory),
+    (sys::VMEM_REASON_IN_USE, Reason::InUse),
+    (sys::VMEM_REASON_REENTERED, Reason::Reentered),
+    (sys::VMEM_REASON_FROZEN, Reason::Frozen),
+    (sys::VMEM_REASON_LISTENER_VETO, Reason::ListenerVeto),
+    (sys::VMEM_REASON_POPULATE_FAILED, Reason::PopulateFailed),
+    (sys::VMEM_REASON_DISCARD_FAILED, Reason::DiscardFailed),
+    (sys::VMEM_REASON_CLAIM_CONFLICT, Reason::ClaimConflict),
+    (sys::VMEM_REASON_DUPLICATE, Reason::Duplicate),
+    (sys::VMEM_REASON_NOT_FOUND, Reason::NotFound),
+    (sys::VMEM_REASON_NOT_POPULATED, Reason::NotPopulated),
+    (sys::VMEM_REASON_READ_ONLY, Reason::ReadOnly),
+    (sys::VMEM_REASON_SEALED, Reason::Sealed),
+    (sys::VMEM_REASON_UNSUPPORTED, Reason::Unsupported),
+    (sys::VMEM_REASON_MISMATCH, Reason::Mismatch),
+    (sys::VMEM_REASON_OS, Reason::Os),
+    (sys::VMEM_REASON_BUDGET, Reason::Budget),
+    (sys::VMEM_REASON_MAP_FAILED, Reason::MapFailed),
+    (sys::VMEM_REASON_UNMAP_FAILED, Reason::UnmapFailed),
+];
+
 impl Reason {
     /// From an `enum vmem_reason`.
     pub fn from_raw(raw: u32) -> Self {
-        match raw {
-            sys::VMEM_REASON_NONE => Self::None,
-            sys::VMEM_REASON_ARGUMENT => Self::Argument,
-            sys::VMEM_REASON_STRUCT_SIZE => Self::StructSize,
-            sys::VMEM_REASON_STRUCT_TAIL => Self::StructTail,
-            sys::VMEM_REASON_ALIGNMENT => Self::Alignment,
-            sys::VMEM_REASON_RANGE => Self::Range,
-            sys::VMEM_REASON_OVERFLOW => Self::Overflow,
-            sys::VMEM_REASON_NO_MEMORY => Self::NoMemory,
-            sys::VMEM_REASON_IN_USE => Self::InUse,
-            sys::VMEM_REASON_REENTERED => Self::Reentered,
-            sys::VMEM_REASON_FROZEN => Self::Frozen,
-            sys::VMEM_REASON_LISTENER_VETO => Self::ListenerVeto,
-            sys::VMEM_REASON_POPULATE_FAILED => Self::PopulateFailed,
-            sys::VMEM_REASON_DISCARD_FAILED => Self::DiscardFailed,
-            sys::VMEM_REASON_CLAIM_CONFLICT => Self::ClaimConflict,
-            sys::VMEM_REASON_DUPLICATE => Self::Duplicate,
-            sys::VMEM_REASON_NOT_FOUND => Self::NotFound,
-            sys::VMEM_REASON_NOT_POPULATED => Self::NotPopulated,
-            sys::VMEM_REASON_READ_ONLY => Self::ReadOnly,
-            sys::VMEM_REASON_SEALED => Self::Sealed,
-            sys::VMEM_REASON_UNSUPPORTED => Self::Unsupported,
-            sys::VMEM_REASON_MISMATCH => Self::Mismatch,
-            sys::VMEM_REASON_OS => Self::Os,
-            sys::VMEM_REASON_BUDGET => Self::Budget,
-            sys::VMEM_REASON_MAP_FAILED => Self::MapFailed,
-            sys::VMEM_REASON_UNMAP_FAILED => Self::UnmapFailed,
-            other => Self::Unknown(other),
-        }
+        let known = REASONS.iter().find(|known| known.0 == raw);
+        known.map_or(Self::Unknown(raw), |known| known.1)
+    }
+
+    /// The library's word for it; "unknown" if it has none.
+    pub fn name(self) -> &'static str {
+        let known = REASONS.iter().find(|known| known.1 == self);
+        let raw = match (known, self) {
+            (None, Self::Unknown(raw)) => raw,
+            (known, _) => known.map_or(u32::MAX, |known| known.0),
+        };
+        // SAFETY: any number is allowed, and the text is static.
+        unsafe { text(sys::vmem_reason_name(raw)) }
     }
 }
 
@@ -177,6 +190,7 @@ impl<T> std::error::Error for Refused<T> {}
 
 // As in <errno.h> of Linux, on every machine that libvmem is built for.
 const INVALID: c_int = 22;
+const NO_MEMORY: c_int = 12;
 const BUSY: c_int = 16;
 const DEADLOCK: c_int = 35;
 
@@ -196,6 +210,20 @@ pub(crate) fn plain(ret: c_int, what: &str) -> Result<c_int> {
         return Err(Error::from_code(ret, what));
     }
     Ok(ret)
+}
+
+/// Words for so many bits, which may be more than there is memory for.
+pub(crate) fn room(nr_bits: u64) -> Result<Vec<u64>> {
+    let nr = usize::try_from(nr_bits / 64 + u64::from(nr_bits % 64 != 0)).unwrap_or(usize::MAX);
+    let mut words = Vec::new();
+    words.try_reserve_exact(nr).map_err(|_| Error {
+        code: -NO_MEMORY,
+        reason: Reason::NoMemory,
+        range: None,
+        message: format!("out of memory: {nr_bits} bits"),
+    })?;
+    words.resize(nr, 0);
+    Ok(words)
 }
 
 /// Text for the library.
@@ -220,4 +248,20 @@ pub(crate) unsafe fn text<'a>(raw: *const c_char) -> &'a str {
     let bytes = CStr::from_ptr(raw).to_bytes();
     std::str::from_utf8(bytes)
         .unwrap_or_else(|cut| std::str::from_utf8_unchecked(&bytes[..cut.valid_up_to()]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_that_was_cut_within_a_character_ends_before_it() {
+        let raw = |bytes: &'static [u8]| bytes.as_ptr() as *const c_char;
+        // SAFETY: static, and each ends with a NUL.
+        unsafe {
+            assert_eq!(text(raw(b"caf\xc3\xa9\0")), "caf\u{e9}");
+            assert_eq!(text(raw(b"caf\xc3\0")), "caf");
+            assert_eq!(text(std::ptr::null()), "");
+        }
+    }
 }

@@ -24,6 +24,20 @@ pub enum Blame {
     Vmem,
 }
 
+impl Blame {
+    /// The library's word for it.
+    pub fn name(self) -> &'static str {
+        let raw = match self {
+            Self::Guest => sys::VMEM_BLAME_GUEST,
+            Self::Host => sys::VMEM_BLAME_HOST,
+            Self::Os => sys::VMEM_BLAME_OS,
+            Self::Vmem => sys::VMEM_BLAME_VMEM,
+        };
+        // SAFETY: any number is allowed, and the text is static.
+        unsafe { text(sys::vmem_blame_name(raw)) }
+    }
+}
+
 /// One record, valid during the sink's call.
 #[derive(Clone, Copy, Debug)]
 pub struct LogRecord<'a> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use vmem_sys as sys;
 
 use crate::backing::{Backing, BackingInner};
-use crate::error::{check, name, plain, text, Result};
+use crate::error::{check, name, plain, room, text, Result};
 use crate::freeze::Freeze;
 use crate::listener::{Listener, ListenerConfig, ListenerHandle};
 use crate::park::Raw;
@@ -31,6 +31,31 @@ pub struct RegionInfo {
     pub nr_discard_calls: u64,
     pub nr_vetoes: u64,
     pub nr_rollbacks: u64,
+}
+
+impl RegionInfo {
+    pub(crate) fn new(info: &sys::vmem_region_info) -> Self {
+        Self {
+            size: info.size,
+            min_granularity: info.min_granularity,
+            populated_size: info.populated_size,
+            retained_size: info.retained_size,
+            nr_sources: info.nr_sources,
+            nr_listeners: info.nr_listeners,
+            nr_freezers: info.nr_freezers,
+            nr_populate_calls: info.nr_populate_calls,
+            nr_discard_calls: info.nr_discard_calls,
+            nr_vetoes: info.nr_vetoes,
+            nr_rollbacks: info.nr_rollbacks,
+        }
+    }
+}
+
+/// # Safety
+/// The region is alive.
+pub(crate) unsafe fn raw_info(region: *mut sys::vmem_region) -> Result<sys::vmem_region_info> {
+    let mut info = sys::vmem_region_info::default();
+    plain(sys::vmem_region_get_info(region, &mut info), "state of a region").map(|_| info)
 }
 
 pub(crate) struct RegionInner {
@@ -109,23 +134,7 @@ impl Region {
 
     /// State and counters.
     pub fn info(&self) -> Result<RegionInfo> {
-        let mut info = sys::vmem_region_info::default();
-        // SAFETY: the library fills what struct_size says.
-        let ret = unsafe { sys::vmem_region_get_info(self.as_raw(), &mut info) };
-        plain(ret, "state of a region")?;
-        Ok(RegionInfo {
-            size: info.size,
-            min_granularity: info.min_granularity,
-            populated_size: info.populated_size,
-            retained_size: info.retained_size,
-            nr_sources: info.nr_sources,
-            nr_listeners: info.nr_listeners,
-            nr_freezers: info.nr_freezers,
-            nr_populate_calls: info.nr_populate_calls,
-            nr_discard_calls: info.nr_discard_calls,
-            nr_vetoes: info.nr_vetoes,
-            nr_rollbacks: info.nr_rollbacks,
-        })
+        unsafe { raw_info(self.as_raw()) }.map(|info| RegionInfo::new(&info))
     }
 
     /// Is every byte of a range populated? Out of date when it arrives; see
@@ -201,16 +210,14 @@ impl Region {
         // A window that leaves the region is refused before anything is written;
         // room for it is not made.
         let size = size.min(self.size());
-        let nr_pages = size.checked_div(page_size).unwrap_or(0) as usize;
-        let mut words = vec![0; nr_pages / 64 + 1];
+        let nr_pages = size.checked_div(page_size).unwrap_or(0);
+        let mut words = room(nr_pages)?;
         let window = window.as_ref().map_or(std::ptr::null(), |window| window);
         // SAFETY: there is room for every page that the region can have in it.
         let ret = unsafe {
             sys::vmem_region_get_page_bitmap(self.as_raw(), window, page_size, words.as_mut_ptr())
         };
-        plain(ret, "page bitmap of a region")?;
-        words.truncate((nr_pages + 63) / 64);
-        Ok(words)
+        plain(ret, "page bitmap of a region").map(|_| words)
     }
 
     /// Try again to give back retained memory.

@@ -2,7 +2,7 @@
 //! One reason for parts of a region to be discarded.
 use vmem_sys as sys;
 
-use crate::error::{check, name, Refused, Result};
+use crate::error::{check, name, plain, text, Refused, Result};
 use crate::park::Raw;
 use crate::region::Region;
 use crate::Range;
@@ -18,6 +18,16 @@ pub struct SourceConfig {
     pub discards: bool,
     /// All blocks start populated, not discarded.
     pub populated: bool,
+}
+
+/// What a source has, as in `struct vmem_source_info`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct SourceInfo {
+    pub block_size: u64,
+    pub populated_size: u64,
+    pub retained_size: u64,
+    pub discards: bool,
 }
 
 /// A block bitmap with a say in what is populated.
@@ -61,6 +71,29 @@ impl Source {
     /// Discard a range of whole blocks.
     pub fn discard(&self, range: Range) -> Result<()> {
         check(|err| unsafe { sys::vmem_source_discard(self.raw.get(), &range, err) }).map(drop)
+    }
+
+    fn raw_info(&self) -> Result<sys::vmem_source_info> {
+        let mut info = sys::vmem_source_info::default();
+        let ret = unsafe { sys::vmem_source_get_info(self.raw.get(), &mut info) };
+        plain(ret, "state of a source").map(|_| info)
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        // SAFETY: valid as long as the source is.
+        self.raw_info().map_or("", |info| unsafe { text(info.name) })
+    }
+
+    /// What it has.
+    pub fn info(&self) -> Result<SourceInfo> {
+        let info = self.raw_info()?;
+        Ok(SourceInfo {
+            block_size: info.block_size,
+            populated_size: info.populated_size,
+            retained_size: info.retained_size,
+            discards: info.flags & sys::VMEM_SOURCE_DISCARDS != 0,
+        })
     }
 
     /// Remove it, or get it back with the reason.

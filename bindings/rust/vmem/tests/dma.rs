@@ -46,7 +46,7 @@ fn a_mapper_follows_a_region() {
 fn a_budget_is_judged_before_anything_is_mapped() {
     let (vm, iommu) = (vm(), Iommu::default());
     let (_, ram, _blocks) = memory(&vm);
-    let properties = DmaProperties { exact_unmap: true, max_mappings: 9, ..Default::default() };
+    let properties = DmaProperties { exact_unmap: true, mapping_limit: 9, ..Default::default() };
     let dma = custom(&vm, &properties, &iommu);
     assert_eq!(dma.info().unwrap().properties, vmem_sys::VMEM_DMA_EXACT_UNMAP);
     let mut window = at(4096);
@@ -168,6 +168,23 @@ fn an_attachment_keeps_its_own_descriptor_of_a_file() {
     assert_eq!(take(&iommu.told), ["begin", &mapped, "map 4097 1", "commit"]);
     drop((ram, dma, attached));
     assert_eq!(vm.nr_parked(), 0);
+}
+
+#[test]
+fn an_attachment_holds_a_claim_unless_the_host_arbitrates() {
+    let (vm, iommu) = (vm(), Iommu::default());
+    let (_, ram, blocks) = memory(&vm);
+    let dma = mapper(&vm, &iommu);
+    let attached = dma.attach(&ram, &at(4096)).unwrap();
+    assert!(vm.is_uncoordinated_forbidden());
+    assert!(vm.claim(ClaimKind::NeedUncoordinated, "balloon").err().unwrap().is_busy());
+    drop(attached);
+    let config = DmaConfig { no_claim: true, latency: true, ..DmaConfig::new("own") };
+    let own = Dma::custom(&vm, &config, &DmaProperties::default(), iommu.backend()).unwrap();
+    let _attached = own.attach(&ram, &at(4096)).unwrap();
+    assert_eq!(vm.claims(), 0);
+    blocks.populate(range(0, 1)).unwrap();
+    assert!(own.stats().unwrap().max_map_ns > 0);
 }
 
 #[test]

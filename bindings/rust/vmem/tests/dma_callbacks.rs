@@ -270,7 +270,7 @@ fn threads_share_a_mapper_and_take_turns() {
             let (vm, dma) = (vm.clone(), dma.clone());
             std::thread::spawn(move || {
                 let name = format!("ram{at}");
-                let request = BackingRequest::new(&name, BackingKind::Anon, 16 * MIB);
+                let request = BackingConfig::new(&name, BackingKind::Anon, 16 * MIB);
                 let backing = Backing::allocate(&vm, &request).unwrap();
                 let ram = Region::new(&vm, &name, &backing).unwrap();
                 let blocks = source(&ram);

@@ -9,7 +9,7 @@ use vmem::*;
 #[test]
 fn parents_may_be_dropped_first() {
     let vm = vm();
-    let request = BackingRequest::new("ram", BackingKind::Memfd, 16 * MIB);
+    let request = BackingConfig::new("ram", BackingKind::Memfd, 16 * MIB);
     let backing = Backing::allocate(&vm, &request).unwrap();
     let region = Region::new(&vm, "ram", &backing).unwrap();
     let device = device(&region, "vmem0", ());

@@ -74,7 +74,10 @@ fn every_reason_of_the_library_has_a_name_here() {
         let name = unsafe { std::ffi::CStr::from_ptr(vmem_sys::vmem_reason_name(raw)) };
         let known = Reason::from_raw(raw) != Reason::Unknown(raw);
         assert_eq!(known, name.to_bytes() != b"unknown", "{raw} is {name:?}");
+        assert_eq!(Reason::from_raw(raw).name().as_bytes(), name.to_bytes());
     }
+    let blames = [Blame::Guest, Blame::Host, Blame::Os, Blame::Vmem];
+    assert_eq!(blames.map(Blame::name), ["guest", "host", "os", "vmem"]);
 }
 
 /// Memory that is nowhere.
@@ -147,4 +150,107 @@ fn a_bitmap_stands_alone() {
     assert_eq!((bitmap.nr_blocks(), bitmap.nr_set()), (1000, 114));
     assert!(bitmap.is_set(10) && !bitmap.is_set(64) && !bitmap.is_set(5000));
     assert_eq!(bitmap.runs(0, u64::MAX).collect::<Vec<_>>(), [(10, 54), (65, 60)]);
+    assert_eq!((bitmap.count(0, 20), bitmap.count(60, u64::MAX)), (10, 64));
+    assert_eq!(bitmap.state(10, 54), BitmapState::AllSet);
+    assert_eq!(bitmap.state(125, 1), BitmapState::AllClear);
+    assert_eq!(bitmap.state(60, 10), BitmapState::Mixed);
+    let mut runs = Vec::new();
+    let end = bitmap.for_each_set(20, 100, |run| {
+        runs.push(run);
+        ControlFlow::<()>::Continue(())
+    });
+    assert_eq!((end, runs), (Continue(()), vec![(20, 44), (65, 55)]));
+    assert_eq!(bitmap.for_each_clear(0, u64::MAX, Break), Break((0, 10)));
+    assert_eq!(bitmap.words(60, 10).unwrap(), [0b11_1110_1111]);
+    assert_eq!(bitmap.words(0, 1000).unwrap().len(), 16);
+    assert_eq!(bitmap.words(0, u64::MAX).unwrap_err().code(), -34);
+    assert_eq!(bitmap.words(1000, 0).unwrap(), [0; 0]);
+}
+
+#[test]
+fn a_source_says_what_it_has() {
+    let vm = vm();
+    let region = region(&vm);
+    let source = source(&region);
+    source.populate(range(1, 2)).unwrap();
+    let info = source.info().unwrap();
+    assert_eq!((source.name(), info.block_size, info.populated_size), ("blocks", MIB, 2 * MIB));
+    assert_eq!((info.retained_size, info.discards), (0, false));
+}
+
+#[test]
+fn memory_without_a_region_is_filled_and_emptied() {
+    let vm = vm();
+    let config = BackingConfig::new("ram", BackingKind::Memfd, 16 * MIB);
+    let backing = Backing::allocate(&vm, &config).unwrap();
+    backing.populate(range(1, 2)).unwrap();
+    assert_eq!(backing.usage(range(0, 16)).unwrap().resident, 2 * MIB);
+    backing.discard(range(1, 1)).unwrap();
+    assert_eq!(backing.usage(range(0, 16)).unwrap().resident, MIB);
+    let _region = Region::new(&vm, "ram", &backing).unwrap();
+    assert!(backing.discard(range(0, 1)).unwrap_err().is_busy());
+    assert!(backing.populate(range(0, 1)).unwrap_err().is_busy());
+}
+
+#[test]
+fn an_inventory_is_walked() {
+    let vm = vm();
+    let region = region(&vm);
+    let _other = Region::without_memory(&vm, "other", 16 * MIB).unwrap();
+    let dev = device(&region, "vmem0", ());
+    let mut names = Vec::new();
+    let end = vm.for_each_region(|name, info| {
+        names.push((name.to_owned(), info.size, info.nr_sources));
+        ControlFlow::<()>::Continue(())
+    });
+    assert_eq!(end.unwrap(), Continue(()));
+    assert_eq!(names, [("ram".into(), 16 * MIB, 1), ("other".into(), 16 * MIB, 0)]);
+    let found = vm.for_each_device(|name, info| Break((name.to_owned(), info.gpa))).unwrap();
+    assert_eq!(found, Break(("vmem0".to_owned(), 4096 * MIB)));
+    let mut dev = Some(dev);
+    let made = vm.for_each_region(|_, _| {
+        dev.take();
+        Break(Region::without_memory(&vm, "third", MIB).err())
+    });
+    assert!(matches!(made.unwrap(), Break(Some(error)) if error.is_deadlock()));
+    assert_eq!((vm.nr_parked(), vm.retry_parked()), (1, 0));
+    let none = vm.for_each_device(|_, _| Break(())).unwrap();
+    assert_eq!(none, Continue(()));
+    let panicked = catch_unwind(AssertUnwindSafe(|| {
+        let _ = vm.for_each_region(|_, _| -> ControlFlow<()> { panic!("in a walk") });
+    }));
+    assert!(panicked.is_err());
+    Region::without_memory(&vm, "third", MIB).unwrap();
+}
+
+#[test]
+fn a_request_may_lie_in_pieces() {
+    let vm = vm();
+    let region = region(&vm);
+    let dev = device(&region, "vmem0", ());
+    dev.resize(MIB).unwrap();
+    let mut request = [0u8; 24];
+    request[8..16].copy_from_slice(&(4096 * MIB).to_le_bytes());
+    request[16] = 1;
+    let mut response = [0xffu8; 10];
+    let piece = |at: *mut u8, nr| vmem_sys::iovec { iov_base: at.cast(), iov_len: nr };
+    let at = request.as_mut_ptr();
+    // SAFETY: all pieces lie in these arrays.
+    let verdict = unsafe {
+        let readable = [piece(at, 9), piece(at.add(9), 15)];
+        dev.handle_request_iov(&readable, &[piece(response.as_mut_ptr(), 10)])
+    };
+    assert_eq!(verdict.unwrap(), Verdict::Respond { used_size: 10, response: 0 });
+    assert_eq!((response[0], dev.info().unwrap().plugged_size), (0, MIB));
+    // SAFETY: no piece has an address.
+    let verdict = unsafe { dev.handle_request_iov(&[piece(std::ptr::null_mut(), 24)], &[]) };
+    assert!(matches!(verdict.unwrap(), Verdict::Malformed { .. }));
+}
+
+#[test]
+fn a_bitmap_larger_than_memory_is_an_error() {
+    let vm = vm();
+    let region = Region::without_memory(&vm, "huge", 1 << 62).unwrap();
+    let error = region.page_bitmap(None, 1).unwrap_err();
+    assert_eq!((error.code(), error.reason()), (-12, Reason::NoMemory));
 }

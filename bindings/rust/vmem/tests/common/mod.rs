@@ -97,6 +97,10 @@ impl Iommu {
         self.told.lock().unwrap().push(words);
     }
 
+    pub fn backend(&self) -> impl DmaBackend {
+        Behind(self.clone())
+    }
+
     fn answer(errno: &AtomicI32) -> std::result::Result<(), Veto> {
         match errno.load(Ordering::Relaxed) {
             0 => Ok(()),
@@ -144,7 +148,7 @@ impl Drop for Behind {
 }
 
 pub fn custom(vm: &Vm, properties: &DmaProperties, iommu: &Iommu) -> Dma {
-    Dma::custom(vm, &DmaConfig::new("dma"), properties, Behind(iommu.clone())).unwrap()
+    Dma::custom(vm, &DmaConfig::new("dma"), properties, iommu.backend()).unwrap()
 }
 
 pub fn mapper(vm: &Vm, iommu: &Iommu) -> Dma {
@@ -156,7 +160,7 @@ pub fn at(iova_mib: u64) -> AttachConfig<'static> {
 }
 
 pub fn memory(vm: &Vm) -> (Backing, Region, Source) {
-    let request = BackingRequest::new("ram", BackingKind::Memfd, 16 * MIB);
+    let request = BackingConfig::new("ram", BackingKind::Memfd, 16 * MIB);
     let backing = Backing::allocate(vm, &request).unwrap();
     let region = Region::new(vm, "ram", &backing).unwrap();
     let blocks = source(&region);

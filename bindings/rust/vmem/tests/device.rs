@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! A device's registers, resizes and notifications; memory that the host has mapped.
+mod common;
+use common::*;
+use std::os::raw::c_void;
+use std::sync::{Arc, Mutex};
+use vmem::*;
+
+/// Writes down what it is told.
+struct Scribe(Told);
+
+impl Notify for Scribe {
+    fn config_changed(&self) {
+        self.0.lock().unwrap().push("config".into());
+    }
+
+    fn size_changed(&self, plugged_size: u64) {
+        self.0.lock().unwrap().push(format!("size {}", plugged_size / MIB));
+    }
+
+    fn resize_changed(&self, status: &ResizeStatus) {
+        self.0.lock().unwrap().push(format!("resize {} {}", status.state, status.reason));
+    }
+}
+
+fn request(kind: u8, nr_blocks: u8) -> [u8; 24] {
+    let mut bytes = [0; 24];
+    bytes[0] = kind;
+    bytes[8..16].copy_from_slice(&(4096 * MIB).to_le_bytes());
+    bytes[16] = nr_blocks;
+    bytes
+}
+
+#[test]
+fn a_device_is_read_written_and_asked() {
+    let (vm, told) = (vm(), Told::default());
+    let ram = region(&vm);
+    let dev = device(&ram, "vmem0", Scribe(told.clone()));
+    let generation = dev.config_generation();
+    dev.resize(2 * MIB).unwrap();
+    assert_ne!(dev.config_generation(), generation);
+    assert_eq!(take(&told)[0], "config");
+    let mut requested = [0; 8];
+    dev.read_config(48, &mut requested).unwrap();
+    assert_eq!(u64::from_le_bytes(requested), 2 * MIB);
+    dev.read_config(usize::MAX, &mut requested).unwrap();
+    assert_eq!(requested, [0; 8]);
+    dev.write_config(0, &[1]).unwrap();
+    assert_eq!(dev.stats().unwrap().nr_config_writes, 1);
+    assert!(dev.set_driver_features(1 << 63).is_err());
+    dev.set_driver_features(dev.features()).unwrap();
+    dev.handle_request(&request(0, 2), &mut [0; 10]).unwrap();
+    let status = dev.resize_status().unwrap();
+    assert_eq!((status.state, status.plugged_size), (vmem_sys::VMEM_RESIZE_IDLE, 2 * MIB));
+    assert!(take(&told).contains(&"size 2".into()));
+    assert!(dev.check_removable().unwrap_err().is_busy());
+    dev.notify_config().unwrap();
+    assert_eq!(take(&told), ["config"]);
+    dev.reset(Reset::Driver).unwrap();
+    assert_eq!(dev.info().unwrap().plugged_size, 2 * MIB);
+    dev.reset(Reset::Wakeup).unwrap();
+    dev.reset(Reset::System).unwrap();
+    assert_eq!(dev.info().unwrap().plugged_size, 0);
+    dev.resize(0).unwrap();
+    dev.check_removable().unwrap();
+}
+
+#[test]
+fn a_resize_that_nobody_answers_stalls_when_it_is_looked_at() {
+    let (now, told) = (Arc::new(Mutex::new(1)), Told::default());
+    let clock = now.clone();
+    let vm = VmConfig::new("guest")
+        .log(|_| ())
+        .clock_ns(move || *clock.lock().unwrap())
+        .build()
+        .unwrap();
+    let ram = region(&vm);
+    let dev = device(&ram, "vmem0", Scribe(told.clone()));
+    dev.set_driver_features(dev.features()).unwrap();
+    dev.resize(MIB).unwrap();
+    take(&told);
+    *now.lock().unwrap() += vmem_sys::VMEM_DEVICE_STALL_AFTER_NS;
+    dev.poll_resize().unwrap();
+    let stalled = (vmem_sys::VMEM_RESIZE_STALLED, vmem_sys::VMEM_STALL_GUEST_SILENT);
+    assert_eq!(take(&told), [format!("resize {} {}", stalled.0, stalled.1)]);
+    let status = dev.resize_status().unwrap();
+    assert_eq!((status.state, status.reason), stalled);
+}
+
+/// A multiple of every kernel's page.
+const PAGE: usize = 65_536;
+
+/// Memory of this test, as a host has mapped it.
+fn mapping(page: &mut [u8]) -> vmem_sys::vmem_backing_mapping {
+    let skip = page.as_ptr().align_offset(PAGE);
+    vmem_sys::vmem_backing_mapping {
+        name: b"own\0".as_ptr().cast(),
+        hva: page[skip..].as_mut_ptr().cast::<c_void>(),
+        size: 4 * PAGE as u64,
+        ..Default::default()
+    }
+}
+
+#[test]
+fn memory_of_the_host_is_described_and_attached_where_it_says() {
+    let (vm, iommu) = (vm(), Iommu::default());
+    let mut bytes = vec![7; 5 * PAGE];
+    let described = mapping(&mut bytes);
+    // SAFETY: it stays, and is only looked at again below.
+    let backing = unsafe { Backing::describe(&vm, &described) }.unwrap();
+    assert_eq!((backing.hva(), backing.size()), (described.hva, described.size));
+    assert_eq!(PAGE as u64 % backing.page_size(), 0);
+    assert!(backing.default_block_size().is_power_of_two());
+    backing.discard(Range { offset: PAGE as u64, size: PAGE as u64 }).unwrap();
+    let ram = Region::new(&vm, "ram", &backing).unwrap();
+    let dma = mapper(&vm, &iommu);
+    // SAFETY: as above, and nothing is a device.
+    let attached = unsafe { dma.attach_mapped(&ram, &at(4096), described.hva) }.unwrap();
+    assert_eq!(take(&iommu.told), ["begin", "map 4096 0", "commit"]);
+    drop((attached, dma, ram, backing));
+    assert_eq!(vm.nr_parked(), 0);
+    let skip = bytes.as_ptr().align_offset(PAGE);
+    assert_eq!((bytes[skip], bytes[skip + PAGE], bytes[skip + 2 * PAGE]), (7, 0, 7));
+}
+
+#[test]
+fn handles_come_back_with_the_reason_when_they_cannot_go() {
+    let vm = vm();
+    let ram = region(&vm);
+    let blocks = source(&ram);
+    let told = Told::default();
+    let recorder = Recorder { told: told.clone(), vetoes: true };
+    let listener = ram.add_listener(&named("a"), recorder).unwrap();
+    // Without the source everything were populated, which the listener vetoes.
+    let refused = blocks.remove().err().unwrap();
+    assert_eq!(refused.error.reason(), Reason::ListenerVeto);
+    listener.remove().unwrap();
+    assert_eq!(take(&told).last().map(String::as_str), Some("destroy"));
+    refused.handle.remove().unwrap();
+    assert_eq!((ram.info().unwrap().nr_sources, vm.nr_parked()), (0, 0));
+}
