@@ -50,6 +50,7 @@ mod inventory;
 mod listener;
 mod log;
 mod memory;
+pub mod names;
 mod notify;
 mod park;
 mod region;

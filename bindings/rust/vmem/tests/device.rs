@@ -87,6 +87,47 @@ fn a_resize_that_nobody_answers_stalls_when_it_is_looked_at() {
     assert_eq!((status.state, status.reason), stalled);
 }
 
+/// Writes down the trace.
+struct Tracer(Told);
+
+impl Notify for Tracer {
+    fn trace(&self, event: &TraceEvent) {
+        // A struct that lies about its size is not believed.
+        let event = TraceEvent { struct_size: usize::MAX, time_ns: 5_000_000_000, ..*event };
+        self.0.lock().unwrap().push(names::trace_line(&event, "vmem 0").unwrap());
+    }
+}
+
+#[test]
+fn numbers_have_names_and_events_are_lines() {
+    let (vm, told) = (vm(), Told::default());
+    let ram = region(&vm);
+    let dev = device(&ram, "vmem0", Tracer(told.clone()));
+    dev.resize(2 * MIB).unwrap();
+    dev.handle_request(&request(0, 2), &mut [0; 10]).unwrap();
+    let lines = take(&told);
+    assert_eq!(lines.last().unwrap(), "5.000000 vmem_0 plug 0x100000000 2 ack\n");
+    let error = names::trace_line(&TraceEvent::default(), "vmem0").unwrap_err();
+    assert_eq!(error.code(), -22);
+    assert!(names::trace_line(&TraceEvent::default(), "\0").is_err());
+
+    use vmem::vmem_sys as sys;
+    for (name, expected) in [
+        (names::request_type(sys::VMEM_REQUEST_STATE), "state"),
+        (names::response_type(sys::VMEM_RESPONSE_NACK), "nack"),
+        (names::block_state(sys::VMEM_STATE_MIXED), "mixed"),
+        (names::reset_kind(sys::VMEM_RESET_SYSTEM), "system"),
+        (names::resize_state(sys::VMEM_RESIZE_GROWING), "growing"),
+        (names::resize_stall(sys::VMEM_STALL_GUEST_SILENT), "guest-silent"),
+        (names::usage_method(sys::VMEM_USAGE_ST_BLOCKS), "st-blocks"),
+        (names::backing_kind(sys::VMEM_BACKING_MEMFD), "memfd"),
+        (names::log_level(sys::VMEM_LOG_WARNING), "warning"),
+        (names::log_level(4711), "unknown"),
+    ] {
+        assert_eq!(name, expected);
+    }
+}
+
 /// A multiple of every kernel's page.
 const PAGE: usize = 65_536;
 
