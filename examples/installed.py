@@ -6,9 +6,11 @@ Usage: installed.py BUILD LANGUAGE [COMPILER...] -- EXAMPLE[:MODULE,...]...
 
 BUILD is installed into a folder of its own; pkg-config says what to compile
 with, for each MODULE or else for vmem. The compilers are as strict as they can be.
-An example without an expected output of its own has that of its C twin.
+An example without an expected output of its own has that of its C twin. One that is a
+folder is compiled whole, and only asked for help.
 """
 
+import glob
 import os
 import shutil
 import subprocess
@@ -62,6 +64,15 @@ def flags_of(language, modules, env):
     return run(["pkg-config", "--cflags", *modules], env=env).stdout.split() + libs
 
 
+def compile_folder(name, command, program, flags, env):
+    """As docs/guide/first-vmm.md says."""
+    sources = glob.glob(os.path.join(HERE, name, "**", "*.c"), recursive=True)
+    run([*command, "-D_GNU_SOURCE", "-pthread", "-o", program, *sources,
+         *flags], env=env)
+    done = run([program, "--help"], env=env)
+    print(f"{name}: {len(sources)} files compile; {done.stdout.splitlines()[0]}")
+
+
 def main():
     arguments, names = sys.argv[1:], []
     if "--" in arguments:
@@ -83,6 +94,10 @@ def main():
         for entry in names:
             name, _, modules = entry.partition(":")
             program = os.path.join(scratch, name)
+            if os.path.isdir(os.path.join(HERE, name)):
+                compile_folder(name, [*compiler, *strict], program,
+                               flags_of(language, ["vmem"], env), env)
+                continue
             run([*compiler, *strict, "-o", program,
                  os.path.join(HERE, name + suffix),
                  *flags_of(language, (modules or "vmem").split(","), env)], env=env)
