@@ -34,6 +34,11 @@ class Mutant:
         self.number, self.path, self.nth = number, path, nth
         self.why, self.old, self.new = why, old, new
 
+    def is_meant(self, what):
+        if what.isdigit():
+            return self.number == int(what)
+        return (self.path + "/").startswith(what.rstrip("/") + "/")
+
     def apply(self, root):
         """Returns the original text."""
         full = os.path.join(root, self.path)
@@ -149,11 +154,15 @@ def try_mutant(mutant, root, build, tests):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--list", action="store_true", help="only list them")
-    parser.add_argument("number", nargs="*", type=int, help="only these")
+    parser.add_argument("only", nargs="*",
+                        help="only these: a number, a file or a folder")
     arguments = parser.parse_args()
     mutants = read_mutants("tests/mutants.txt")
-    if arguments.number:
-        mutants = [m for m in mutants if m.number in arguments.number]
+    if arguments.only:
+        mutants = [m for m in mutants
+                   if any(m.is_meant(what) for what in arguments.only)]
+    if not mutants:
+        parser.error("none of tests/mutants.txt is meant")
     if arguments.list:
         for mutant in mutants:
             print(f"{mutant.number:3} {mutant.path}: {mutant.why}")
