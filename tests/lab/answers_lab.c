@@ -92,7 +92,7 @@ static void ask_kind(enum space_kind kind, bool is_limited)
         space_set_limit(LIMIT);
     }
     const bool is_open =
-        space_open(&space, kind) && edu_open(&edu, space.device_fd);
+        space_open(&space, kind, 0) && edu_open(&edu, space.device_fd);
     if (is_open) {
         const bool is_equal = run(&space, is_limited, last, sizeof(last));
         const char *found = strchr(last, ' ');

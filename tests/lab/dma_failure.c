@@ -172,7 +172,7 @@ void step_failure(enum space_kind kind)
     struct world world;
     struct tally tally = { .is_fine = true };
 
-    step_open(&space, &edu, kind);
+    step_open(&space, &edu, kind, 0);
     world_make(&world, NR_BLOCKS * BLOCK, &device);
     world_make_dma(&world, &space, NULL);
     fail_attaches(&world, &space, &tally);

@@ -123,7 +123,7 @@ void step_follow(enum space_kind kind)
     struct tally tally = { 0 };
     uint32_t random = 4;
 
-    step_open(&space, &edu, kind);
+    step_open(&space, &edu, kind, 0);
     world_make(&world, NR_BLOCKS * BLOCK, &device);
     world_make_dma(&world, &space, NULL);
     const uint64_t available = space_available(&space);

@@ -16,6 +16,7 @@ static void run(enum space_kind kind, const char *trace)
     step_failure(kind);
     step_trace(kind, trace);
     step_viommu(kind);
+    step_replay(kind);
 }
 
 int main(int argc, char **argv)

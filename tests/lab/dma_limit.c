@@ -101,7 +101,7 @@ void step_limit(enum space_kind kind)
 
     const bool is_kernels = kind == SPACE_TYPE1;
     bool is_fine = !is_kernels || space_set_limit(LIMIT);
-    step_open(&space, &edu, kind);
+    step_open(&space, &edu, kind, 0);
     world_make(&world, NR_BLOCKS * BLOCK, &device);
     world_make_dma(&world, &space, NULL);
     vmem_dma_get_info(world.dma, &info);

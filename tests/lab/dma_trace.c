@@ -139,7 +139,7 @@ void step_trace(enum space_kind kind, const char *path)
     device.gpa = recorded->gpa;
     device.usable_policy = recorded->usable_policy;
     device.usable_headroom = recorded->usable_extent;
-    step_open(&space, &edu, kind);
+    step_open(&space, &edu, kind, 0);
     world_make(&play.world, recorded->region_size, &device);
     world_make_dma(&play.world, &space, NULL);
     play.available = space_available(&space);

@@ -78,7 +78,7 @@ void step_transfer(enum space_kind kind)
     struct world world;
     struct vmem_error err = VMEM_ERROR_INIT;
 
-    step_open(&space, &edu, kind);
+    step_open(&space, &edu, kind, 0);
     world_make(&world, NR_BLOCKS * BLOCK, &device);
     world_make_dma(&world, &space, NULL);
     if (world_attach(&world, 0, 0, NULL, &err) < 0) {
@@ -190,7 +190,7 @@ void step_stale(enum space_kind kind)
     struct world world;
     struct vmem_error err = VMEM_ERROR_INIT;
 
-    step_open(&space, &edu, kind);
+    step_open(&space, &edu, kind, 0);
     uint8_t *hva = mmap(NULL, BLOCK, PROT_READ | PROT_WRITE,
                         MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     bool is_fine = step_check(is_stale(&space, &edu, hva),

@@ -84,7 +84,7 @@ void step_viommu(enum space_kind kind)
     uint64_t nr_mapped = 0;
 
     config.max_guest_mappings = MAX_GUEST_MAPPINGS;
-    step_open(&space, &edu, kind);
+    step_open(&space, &edu, kind, 0);
     world_make(&world, NR_BLOCKS * BLOCK, &device);
     world_make_dma(&world, &space, &config);
     if (world_attach(&world, 0, VMEM_DMA_VIOMMU, NULL, &err) < 0) {

@@ -111,9 +111,10 @@ class Results:
 def steps_of(options):
     steps = []
     if options.iommu:
-        device = f"/sys/bus/pci/devices/{machine.EDU}/driver_override"
-        steps += [["write", device, "vfio-pci"],
-                  ["write", "/sys/bus/pci/drivers_probe", machine.EDU]]
+        for edu in machine.EDUS:
+            device = f"/sys/bus/pci/devices/{edu}/driver_override"
+            steps += [["write", device, "vfio-pci"],
+                      ["write", "/sys/bus/pci/drivers_probe", edu]]
     program = "/bin/" + os.path.basename(options.command[0])
     options.file.append((options.command[0], program))
     return steps + [["run", str(options.timeout), program]

@@ -27,11 +27,12 @@ BOOT_S = 60
 APPEND = ("console=ttyS0 8250.nr_uarts=4 panic=-1 quiet nokaslr "
           "mitigations=off cryptomgr.notests no_timer_check")
 
-# An IOMMU, and behind it QEMU's device for teaching, whose only use is DMA. By
-# default that would cut addresses at 28 bits.
-EDU = "0000:00:04.0"
+# An IOMMU, and behind it QEMU's device for teaching, whose only use is DMA, twice:
+# each is a group of its own. By default they would cut addresses at 28 bits.
+EDUS = ["0000:00:04.0", "0000:00:05.0"]
 IOMMU_DEVICES = ["-device", "intel-iommu,intremap=on,caching-mode=on",
-                 "-device", "edu,addr=4,dma_mask=0xffffffffff"]
+                 "-device", "edu,addr=4,dma_mask=0xffffffffff",
+                 "-device", "edu,addr=5,dma_mask=0xffffffffff"]
 
 
 def command(kernel, initramfs, folder, options):

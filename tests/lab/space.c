@@ -14,10 +14,16 @@
 #include "iommufd_abi.h"
 #include "result.h"
 
-#define EDU "0000:00:04.0"
-#define EDU_CDEV "/dev/vfio/devices/vfio0"
 #define LIMIT "/sys/module/vfio_iommu_type1/parameters/dma_entry_limit"
 #define PAGE 4096
+
+static const struct {
+    const char *address;
+    const char *path; /* of its own, where there are no groups */
+} edus[SPACE_DEVICES] = {
+    { "0000:00:04.0", "/dev/vfio/devices/vfio0" },
+    { "0000:00:05.0", "/dev/vfio/devices/vfio1" },
+};
 
 const char *space_kind_name(enum space_kind kind)
 {
@@ -40,18 +46,19 @@ static bool failed(const char *what)
     return false;
 }
 
-static int open_group(void)
+static int open_group(unsigned int device)
 {
     char target[256] = "";
-    const ssize_t size = readlink("/sys/bus/pci/devices/" EDU "/iommu_group",
-                                  target, sizeof(target) - 1);
-    const char *name = size > 0 ? strrchr(target, '/') : NULL;
     char path[64];
+    snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/iommu_group",
+             edus[device].address);
+    const ssize_t size = readlink(path, target, sizeof(target) - 1);
+    const char *name = size > 0 ? strrchr(target, '/') : NULL;
     snprintf(path, sizeof(path), "/dev/vfio/%s", name ? name + 1 : "?");
     return open(path, O_RDWR | O_CLOEXEC);
 }
 
-static bool open_container(struct space *space)
+static bool open_container(struct space *space, unsigned int device)
 {
     const char *path =
         space->kind == SPACE_COMPAT ? "/dev/iommu" : "/dev/vfio/vfio";
@@ -59,7 +66,7 @@ static bool open_container(struct space *space)
     if (space->fd < 0) {
         return failed(path);
     }
-    space->group_fd = open_group();
+    space->group_fd = open_group(device);
     if (space->group_fd < 0) {
         return failed("the group of edu");
     }
@@ -71,16 +78,17 @@ static bool open_container(struct space *space)
                                             : VFIO_TYPE1v2_IOMMU)) {
         return failed("VFIO_SET_IOMMU");
     }
-    space->device_fd = ioctl(space->group_fd, VFIO_GROUP_GET_DEVICE_FD, EDU);
+    space->device_fd =
+        ioctl(space->group_fd, VFIO_GROUP_GET_DEVICE_FD, edus[device].address);
     return space->device_fd >= 0 || failed("VFIO_GROUP_GET_DEVICE_FD");
 }
 
-static bool open_iommufd(struct space *space)
+static bool open_iommufd(struct space *space, unsigned int device)
 {
     space->fd = open("/dev/iommu", O_RDWR | O_CLOEXEC);
-    space->device_fd = open(EDU_CDEV, O_RDWR | O_CLOEXEC);
+    space->device_fd = open(edus[device].path, O_RDWR | O_CLOEXEC);
     if (space->fd < 0 || space->device_fd < 0) {
-        return failed("/dev/iommu, " EDU_CDEV);
+        return failed(edus[device].path);
     }
     struct lab_device_bind bind = { .argsz = sizeof(bind),
                                     .iommufd = space->fd };
@@ -108,7 +116,7 @@ bool space_set_limit(unsigned int limit)
     return is_set || failed(LIMIT);
 }
 
-bool space_open(struct space *space, enum space_kind kind)
+bool space_open(struct space *space, enum space_kind kind, unsigned int device)
 {
     *space = (struct space){
         .kind = kind, .fd = -1, .group_fd = -1, .device_fd = -1
@@ -119,7 +127,8 @@ bool space_open(struct space *space, enum space_kind kind)
         space->probe_page = NULL;
         return failed("mmap");
     }
-    return kind == SPACE_IOMMUFD ? open_iommufd(space) : open_container(space);
+    return kind == SPACE_IOMMUFD ? open_iommufd(space, device)
+                                 : open_container(space, device);
 }
 
 void space_close(struct space *space)

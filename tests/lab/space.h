@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* The kernel's I/O address space with the device edu in it, reached without
+/* The kernel's I/O address space with a device edu in it, reached without
  * libvmem: what the library did is checked by asking the kernel itself. */
 
 enum space_kind {
@@ -35,8 +35,10 @@ const char *space_kind_name(enum space_kind kind);
 #define SPACE_USUAL_LIMIT 65535
 bool space_set_limit(unsigned int limit);
 
-/* False with a note of what failed. */
-bool space_open(struct space *space, enum space_kind kind);
+/* With the first or the second edu in it, number 0 or 1. False with a note of what
+ * failed. */
+#define SPACE_DEVICES 2
+bool space_open(struct space *space, enum space_kind kind, unsigned int device);
 void space_close(struct space *space);
 
 /* 0 or a negative errno. */

@@ -13,9 +13,10 @@ const char *step_name(const char *step, enum space_kind kind)
     return name;
 }
 
-void step_open(struct space *space, struct edu *edu, enum space_kind kind)
+void step_open(struct space *space, struct edu *edu, enum space_kind kind,
+               unsigned int device)
 {
-    if (!space_open(space, kind) || !edu_open(edu, space->device_fd)) {
+    if (!space_open(space, kind, device) || !edu_open(edu, space->device_fd)) {
         exit(2);
     }
 }

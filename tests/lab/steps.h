@@ -16,12 +16,15 @@ void step_limit(enum space_kind kind);                   /* d */
 void step_failure(enum space_kind kind);                 /* e */
 void step_trace(enum space_kind kind, const char *path); /* f */
 void step_viommu(enum space_kind kind);                  /* g */
+void step_replay(enum space_kind kind);                  /* g, too */
 
 /* "a-follow.type1", valid until the next call. */
 const char *step_name(const char *step, enum space_kind kind);
 
-/* An address space with edu in it; the program ends if there is none. */
-void step_open(struct space *space, struct edu *edu, enum space_kind kind);
+/* An address space with the first or the second edu in it, number 0 or 1; the
+ * program ends if there is none. */
+void step_open(struct space *space, struct edu *edu, enum space_kind kind,
+               unsigned int device);
 void step_close(struct space *space, struct edu *edu);
 
 /* Returns is_true; if it is not, notes what should have been. */
