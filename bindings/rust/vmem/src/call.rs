@@ -43,8 +43,10 @@ impl Panics {
             Ok(value) => Some(value),
             Err(payload) => {
                 self.note(&*payload);
-                // The payload's own drop may panic too, and must not.
-                std::mem::forget(payload);
+                // The payload's own drop may panic too. What that leaves is forgotten.
+                if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+                    std::mem::forget(again);
+                }
                 None
             }
         }

@@ -53,6 +53,8 @@ mod memory;
 pub mod names;
 mod notify;
 mod park;
+#[cfg(doctest)]
+mod refused;
 mod region;
 mod source;
 mod vm;

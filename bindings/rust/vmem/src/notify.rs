@@ -9,7 +9,8 @@ use crate::call::{notify, Notified, Panics};
 use crate::{ResizeStatus, TraceEvent};
 
 /// Notifications, after all locks are dropped: any call is legal in them, freeing
-/// the device included. They may overlap, on any threads.
+/// the device included. They may overlap, on any threads; freeing a device waits for
+/// those of it that run on other threads, so two must not free each other's.
 pub trait Notify: Send + Sync {
     /// The config space changed, or a kick: raise a config interrupt.
     fn config_changed(&self) {}

@@ -90,6 +90,15 @@ fn a_watcher_may_drop_itself_panic_and_panic_when_dropped() {
 }
 
 #[test]
+fn what_a_panic_carries_may_panic_when_it_is_dropped() {
+    let vm = vm();
+    let _watcher = vm.watch_claims(|_| std::panic::panic_any(Loud("carried"))).unwrap();
+    drop(vm.claim(ClaimKind::ForbidAll, "a").unwrap());
+    assert_eq!(vm.take_panic().as_deref(), Some("a panic without words"));
+    assert_eq!((vm.nr_panics(), vm.claims()), (2, 0));
+}
+
+#[test]
 fn a_sink_and_a_clock_that_panic_when_dropped_do_not_hurt() {
     let (sink, clock) = (Loud("sink"), Loud("clock"));
     let vm = VmConfig::new("guest")
