@@ -80,10 +80,11 @@ static int add_slots(struct vm *vm)
             return -1;
         }
     }
-    return vm->pass.registers == NULL
+    uint64_t size;
+    const void *registers = pass_registers(&size);
+    return registers == NULL
                ? 0
-               : add_slot(vm, vm->nr_areas, PASS_GPA, vm->pass.size,
-                          vm->pass.registers);
+               : add_slot(vm, vm->nr_areas, PASS_GPA, size, registers);
 }
 //! [slots]
 

@@ -141,7 +141,6 @@ int main(int argc, char **argv)
 
     vm.options = &options;
     vm.machine_fd = vm.monitor_fd = -1;
-    vm.pass.container_fd = vm.pass.group_fd = vm.pass.device_fd = -1;
     vm.demand_fd = eventfd(0, EFD_CLOEXEC);
     for (unsigned i = 0; i < MAX_CPUS; i++) {
         vm.cpus[i].fd = -1;

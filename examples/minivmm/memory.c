@@ -174,7 +174,6 @@ int memory_open(struct vm *vm)
 
         memory->vm = vm;
         memory->options = &options->devices[i];
-        pthread_mutex_init(&memory->followers.lock, NULL);
         virtio_init(&memory->virtio, vm, i);
         vm->nr_devices++;
         if (open_device(vm, memory, memory->options, &gpa) != 0) {

@@ -158,30 +158,6 @@ void virtio_write(struct virtio *virtio, uint64_t offset, uint32_t size,
 /* The config space changed. On any thread. */
 void virtio_config_changed(struct virtio *virtio);
 
-/* --- follow.c: listeners that come and go while the guest runs ---------- */
-
-#define MAX_RECORDS 4096
-
-struct record {
-    uint64_t time_ns;
-    struct vmem_range range;
-    bool populate;
-};
-
-struct followers {
-    struct vmem_listener *recorder;
-    struct vmem_listener *veto;
-    struct vmem_dma *dma;
-    struct vmem_dma_attachment *attachment;
-    pthread_mutex_t lock; /* a leaf: the members that follow */
-    bool veto_armed;
-    uint64_t nr_vetoes;
-    struct record records[MAX_RECORDS]; /* a ring */
-    uint64_t nr_records;
-    uint64_t recorded_size;
-    uint64_t mapped_size;
-};
-
 /* --- memory.c: everything that libvmem manages -------------------------- */
 
 //! [memory]
@@ -193,7 +169,6 @@ struct memory_device {
     struct vmem_device *device;
     uint64_t gpa;
     struct virtio virtio;
-    struct followers followers;
 };
 //! [memory]
 
@@ -221,30 +196,6 @@ bool memory_is_there(struct vm *vm, uint64_t gpa, uint64_t size);
 /* Boot RAM for the loader; NULL if it is not all there. */
 void *memory_boot_ram(struct vm *vm, uint64_t gpa, uint64_t size);
 struct memory_device *memory_find(struct vm *vm, const char *name);
-
-int follow_attach(struct memory_device *memory, const char *what,
-                  uint64_t limit, struct vmem_error *err);
-int follow_detach(struct memory_device *memory, const char *what,
-                  struct vmem_error *err);
-void follow_detach_all(struct memory_device *memory);
-void follow_report(struct memory_device *memory, struct report *report);
-void follow_report_records(struct memory_device *memory, struct report *report);
-
-/* --- pass.c: a PCI device for the guest --------------------------------- */
-
-struct pass {
-    int container_fd;
-    int group_fd;
-    int device_fd;
-    void *registers; /* NULL: there is none */
-    uint64_t size;
-    struct vmem_dma *dma;
-    struct vmem_dma_attachment *attachments[MAX_AREAS];
-};
-
-int pass_open(struct vm *vm);
-void pass_close(struct vm *vm);
-void pass_report(struct vm *vm, struct report *report);
 
 /* --- serial.c: an 8250 on standard output ------------------------------- */
 
@@ -301,59 +252,54 @@ void kvm_stop(struct vm *vm);
 void kvm_irq(struct vm *vm, unsigned gsi, bool level);
 void kvm_demand(struct vm *vm, enum demand demand);
 
-/* --- monitor.c, info.c, report.c ---------------------------------------- */
+/* --- monitor.c: what can be asked of a running machine ------------------ */
 
+/* A command whose words were understood. */
+struct request {
+    struct vm *vm;
+    struct memory_device *memory; /* that DEV names; NULL without one */
+    const char *argument;         /* behind DEV; NULL without one */
+    char *const *words;
+    struct report
+        *report; /* where the answer goes: instruments/instruments.h */
+};
+
+struct command {
+    const char *name;      /* one word or two */
+    const char *arguments; /* "", "DEV", or "DEV" and another one */
+    int (*run)(const struct request *request); /* -1 after report_error() */
+};
+
+/* One line; 0, or -1 after report_error(). */
+int monitor_command(struct vm *vm, char *line, struct report *report);
+/* An event, to everybody who asked for them: "event" and pairs of name and value, up
+ * to NULL; numbers go as text. On any thread. */
+void monitor_event(struct vm *vm, const char *event, ...)
+    __attribute__((sentinel));
+
+/* --- instruments/: what watches, and what only tests need --------------- */
+
+/* socket.c: where commands come from. */
 int monitor_open(struct vm *vm);
 void monitor_close(struct vm *vm);
 /* Somebody connects; a client has sent something. */
 void monitor_accept(struct vm *vm);
 void monitor_input(struct vm *vm, unsigned index);
-/* An event, to everybody who asked for them: "event" and pairs of name and value, up
- * to NULL; numbers go as text. On any thread. */
-void monitor_event(struct vm *vm, const char *event, ...)
-    __attribute__((sentinel));
-/* One command; what it prints goes to the report. 0, or -1 after
- * report_error(). */
-int monitor_command(struct vm *vm, char *line, struct report *report);
-/* Where a monitor listens; 0, or -1 after saying that it cannot be there. */
-struct sockaddr_un;
-int monitor_address(const char *path, struct sockaddr_un *address);
 /* client.c: minivmm --ctl; the exit status. */
 int monitor_client(const char *path, bool json, int argc, char **argv);
 
-void info_memory_devices(struct vm *vm, struct report *report);
-void info_numa(struct vm *vm, struct report *report);
-void info_virtio_mem(struct memory_device *memory, struct report *report);
-void info_stats(struct vm *vm, struct report *report);
-void info_map(struct memory_device *memory, struct report *report);
-
-/* Text with "name: value" lines, or one line of JSON. */
-struct report {
-    FILE *out;
-    bool json;
-    bool first;
-    unsigned depth;
-};
-
-void report_start(struct report *report, FILE *out, bool json);
-void report_finish(struct report *report);
-/* Something with members; name may be NULL in a list. */
-void report_open(struct report *report, const char *name);
-void report_close(struct report *report);
-void report_open_list(struct report *report, const char *name);
-void report_close_list(struct report *report);
-void report_number(struct report *report, const char *name, uint64_t number);
-void report_gpa(struct report *report, const char *name, uint64_t gpa);
-void report_text(struct report *report, const char *name, const char *text);
-int report_error(struct report *report, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-
-/* --- trace.c: requests for vmemctl replay -------------------------------- */
-
-/* A vmem_device_ops::trace whose opaque is the struct memory_device. */
+/* trace.c: --trace. A vmem_device_ops::trace whose opaque is the struct
+ * memory_device; and at the end 0, or -1 after saying why not. */
 void trace_event(const struct vmem_trace_event *event, void *opaque);
-/* 0, or -1 after saying why not. */
 int trace_save(struct vm *vm, const char *path);
+
+/* pass.c: --pass. The registers for a slot of KVM; NULL if there are none. */
+int pass_open(struct vm *vm);
+void pass_close(struct vm *vm);
+const void *pass_registers(uint64_t *size);
+
+/* follow.c: what the monitor has attached to a device. */
+void follow_detach_all(struct memory_device *memory);
 
 /* --- everything ---------------------------------------------------------- */
 
@@ -378,7 +324,6 @@ struct vm {
     unsigned nr_areas;
     struct memory_device devices[MAX_DEVICES];
     unsigned nr_devices;
-    struct pass pass;
 
     int kvm_fd;
     int machine_fd;

@@ -154,8 +154,9 @@ int parse_device(char *text, unsigned index, struct device_options *device)
 
     *device = (struct device_options){
         .backing = VMEM_BACKING_MEMFD,
-        .features =
-            VMEM_DEVICE_F_ACPI_PXM | VMEM_DEVICE_F_UNPLUGGED_INACCESSIBLE,
+        .features = VMEM_DEVICE_F_ACPI_PXM |
+                    VMEM_DEVICE_F_UNPLUGGED_INACCESSIBLE |
+                    VMEM_DEVICE_F_PERSISTENT_SUSPEND,
     };
     snprintf(device->name, sizeof(device->name), "vmem%u", index);
     for (char *key = strtok_r(text, ",", &rest); key != NULL;

@@ -18,7 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <minivmm.h>
+#include <instruments/instruments.h>
 
 #define BLOCK (2 * MIB)
 #define DESC 0x100000
@@ -200,7 +200,8 @@ static void test_wrong_commands_are_refused_with_a_reason(void **state)
         { "resize vmem0 1M", "block size" },
         { "resize vmem0 1G", "vmem0" },
         { "thaw", "monitor" },
-        { "attach nonsense vmem0", "cannot be" },
+        { "attach nonsense vmem0", "no such command" },
+        { "attach dma vmem0", "no such command" },
         { "attach dma vmem0 x", "not a number" },
         { "detach veto vmem0", "not attached" },
     };

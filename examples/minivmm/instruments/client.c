@@ -7,7 +7,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "../minivmm.h"
+#include "instruments.h"
 
 /* Prints all up to the end of the answer; events have none. */
 static int print_answer(FILE *in, bool events)

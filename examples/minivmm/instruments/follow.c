@@ -6,23 +6,52 @@
 #include <string.h>
 #include <time.h>
 
-#include "../minivmm.h"
+#include "instruments.h"
 
 //! [recorder]
+#define MAX_RECORDS 4096
+
+struct record {
+    uint64_t time_ns;
+    struct vmem_range range;
+    bool populate;
+};
+
+/* Of each device, in the order of the machine's. */
+static struct followers {
+    struct vmem_listener *recorder;
+    struct vmem_listener *veto;
+    struct vmem_dma *dma;
+    struct vmem_dma_attachment *attachment;
+    bool veto_armed; /* from here on under the lock */
+    uint64_t nr_vetoes;
+    struct record records[MAX_RECORDS]; /* a ring */
+    uint64_t nr_records;
+    uint64_t recorded_size;
+    uint64_t mapped_size;
+} all_followers[MAX_DEVICES];
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* a leaf */
+
+static struct followers *followers_of(const struct memory_device *memory)
+{
+    return &all_followers[memory - memory->vm->devices];
+}
+
 static void record(struct followers *followers, const struct vmem_range *range,
                    bool populate)
 {
     struct timespec now;
 
     clock_gettime(CLOCK_MONOTONIC, &now);
-    pthread_mutex_lock(&followers->lock);
+    pthread_mutex_lock(&lock);
     followers->records[followers->nr_records++ % MAX_RECORDS] =
         (struct record){ .time_ns = (uint64_t)now.tv_sec * 1000000000 +
                                     (uint64_t)now.tv_nsec,
                          .range = *range,
                          .populate = populate };
     followers->recorded_size += populate ? range->size : 0 - range->size;
-    pthread_mutex_unlock(&followers->lock);
+    pthread_mutex_unlock(&lock);
 }
 
 static int record_populate(const struct vmem_range *range, void *opaque)
@@ -44,10 +73,10 @@ static int veto_populate(const struct vmem_range *range, void *opaque)
     struct followers *followers = opaque;
 
     (void)range;
-    pthread_mutex_lock(&followers->lock);
+    pthread_mutex_lock(&lock);
     const bool armed = followers->veto_armed;
     followers->nr_vetoes += armed;
-    pthread_mutex_unlock(&followers->lock);
+    pthread_mutex_unlock(&lock);
     return armed ? -EPERM : 0;
 }
 //! [veto]
@@ -63,9 +92,9 @@ static int dma_map(const struct vmem_dma_mapping *mapping, void *opaque)
 {
     struct followers *followers = opaque;
 
-    pthread_mutex_lock(&followers->lock);
+    pthread_mutex_lock(&lock);
     followers->mapped_size += mapping->size;
-    pthread_mutex_unlock(&followers->lock);
+    pthread_mutex_unlock(&lock);
     return 0;
 }
 
@@ -75,9 +104,9 @@ static int dma_unmap(uint64_t iova, uint64_t size, uint64_t *unmapped,
     struct followers *followers = opaque;
 
     (void)iova;
-    pthread_mutex_lock(&followers->lock);
+    pthread_mutex_lock(&lock);
     followers->mapped_size -= size;
-    pthread_mutex_unlock(&followers->lock);
+    pthread_mutex_unlock(&lock);
     *unmapped = size;
     return 0;
 }
@@ -86,7 +115,7 @@ static int dma_unmap(uint64_t iova, uint64_t size, uint64_t *unmapped,
 static int attach_dma(struct memory_device *memory, uint64_t limit,
                       struct vmem_error *err)
 {
-    struct followers *followers = &memory->followers;
+    struct followers *followers = followers_of(memory);
     const struct vmem_dma_config config = { .struct_size = sizeof(config),
                                             .name = "dma",
                                             .max_mappings = limit };
@@ -132,13 +161,13 @@ static int detach_dma(struct followers *followers, struct vmem_error *err)
 
 static void arm_veto(struct followers *followers, bool armed)
 {
-    pthread_mutex_lock(&followers->lock);
+    pthread_mutex_lock(&lock);
     followers->veto_armed = armed;
-    pthread_mutex_unlock(&followers->lock);
+    pthread_mutex_unlock(&lock);
 }
 
 //! [attach]
-int follow_attach(struct memory_device *memory, const char *what,
+static int attach(struct memory_device *memory, const char *what,
                   uint64_t limit, struct vmem_error *err)
 {
     const struct vmem_listener_config config = { .struct_size = sizeof(config),
@@ -149,7 +178,7 @@ int follow_attach(struct memory_device *memory, const char *what,
     const struct vmem_listener_ops veto = { .struct_size = sizeof(veto),
                                             .populate = veto_populate,
                                             .discard = veto_discard };
-    struct followers *followers = &memory->followers;
+    struct followers *followers = followers_of(memory);
     int ret;
 
     if (strcmp(what, "recorder") == 0 && followers->recorder == NULL) {
@@ -166,13 +195,13 @@ int follow_attach(struct memory_device *memory, const char *what,
     if (strcmp(what, "dma") == 0 && followers->dma == NULL) {
         return attach_dma(memory, limit, err);
     }
-    snprintf(err->message, sizeof(err->message),
-             "\"%s\" is attached already, or cannot be", what);
-    return -EINVAL;
+    snprintf(err->message, sizeof(err->message), "\"%s\" is attached already",
+             what);
+    return -EBUSY;
 }
 //! [attach]
 
-static int detach(struct vmem_listener **listener, struct vmem_error *err)
+static int drop(struct vmem_listener **listener, struct vmem_error *err)
 {
     const int ret = vmem_listener_remove(*listener, err);
 
@@ -182,18 +211,18 @@ static int detach(struct vmem_listener **listener, struct vmem_error *err)
     return ret;
 }
 
-int follow_detach(struct memory_device *memory, const char *what,
+static int detach(struct memory_device *memory, const char *what,
                   struct vmem_error *err)
 {
-    struct followers *followers = &memory->followers;
+    struct followers *followers = followers_of(memory);
     int ret;
 
     if (strcmp(what, "recorder") == 0 && followers->recorder != NULL) {
-        return detach(&followers->recorder, err);
+        return drop(&followers->recorder, err);
     }
     if (strcmp(what, "veto") == 0 && followers->veto != NULL) {
         arm_veto(followers, false);
-        ret = detach(&followers->veto, err);
+        ret = drop(&followers->veto, err);
         /* Linux would look again after up to five minutes only. */
         vmem_device_notify_config(memory->device);
         return ret;
@@ -208,10 +237,33 @@ int follow_detach(struct memory_device *memory, const char *what,
     return -EINVAL;
 }
 
+static int attach_one(const struct request *request)
+{
+    struct vmem_error err = VMEM_ERROR_INIT;
+    uint64_t limit = 0;
+
+    if (request->argument != NULL && !parse_size(request->argument, &limit)) {
+        return report_error(request->report, "\"%s\" is not a number",
+                            request->argument);
+    }
+    return attach(request->memory, request->words[1], limit, &err) == 0
+               ? 0
+               : report_error(request->report, "%s", err.message);
+}
+
+static int detach_one(const struct request *request)
+{
+    struct vmem_error err = VMEM_ERROR_INIT;
+
+    return detach(request->memory, request->words[1], &err) == 0
+               ? 0
+               : report_error(request->report, "%s", err.message);
+}
+
 void follow_detach_all(struct memory_device *memory)
 {
     struct vmem_error err = VMEM_ERROR_INIT;
-    struct followers *followers = &memory->followers;
+    struct followers *followers = followers_of(memory);
 
     vmem_listener_remove(followers->recorder, NULL);
     vmem_listener_remove(followers->veto, NULL);
@@ -223,9 +275,9 @@ void follow_detach_all(struct memory_device *memory)
 
 void follow_report(struct memory_device *memory, struct report *report)
 {
-    struct followers *followers = &memory->followers;
+    struct followers *followers = followers_of(memory);
 
-    pthread_mutex_lock(&followers->lock);
+    pthread_mutex_lock(&lock);
     if (followers->recorder != NULL) {
         report_number(report, "recorded-calls", followers->nr_records);
         report_number(report, "recorded-size", followers->recorded_size);
@@ -241,14 +293,15 @@ void follow_report(struct memory_device *memory, struct report *report)
         report_number(report, "dma-refusals", stats.nr_budget_refusals);
         report_number(report, "dma-size", followers->mapped_size);
     }
-    pthread_mutex_unlock(&followers->lock);
+    pthread_mutex_unlock(&lock);
 }
 
-void follow_report_records(struct memory_device *memory, struct report *report)
+static int info_records(const struct request *request)
 {
-    struct followers *followers = &memory->followers;
+    const struct followers *followers = followers_of(request->memory);
+    struct report *report = request->report;
 
-    pthread_mutex_lock(&followers->lock);
+    pthread_mutex_lock(&lock);
     const uint64_t first = followers->nr_records > MAX_RECORDS
                                ? followers->nr_records - MAX_RECORDS
                                : 0;
@@ -264,5 +317,17 @@ void follow_report_records(struct memory_device *memory, struct report *report)
         report_close(report);
     }
     report_close_list(report);
-    pthread_mutex_unlock(&followers->lock);
+    pthread_mutex_unlock(&lock);
+    return 0;
 }
+
+const struct command follow_commands[] = {
+    { "info records", "DEV", info_records },
+    { "attach recorder", "DEV", attach_one },
+    { "attach veto", "DEV", attach_one },
+    { "attach dma", "DEV LIMIT", attach_one },
+    { "detach recorder", "DEV", detach_one },
+    { "detach veto", "DEV", detach_one },
+    { "detach dma", "DEV", detach_one },
+    { NULL, NULL, NULL },
+};

@@ -2,7 +2,7 @@
 /* What the monitor shows of memory: all of it asked of libvmem. */
 #include <string.h>
 
-#include "../minivmm.h"
+#include "instruments.h"
 
 //! [resident]
 static void put_resident(struct vmem_backing *backing, struct report *report)
@@ -31,18 +31,25 @@ static void put_device(struct memory_device *memory, struct report *report)
     report_text(report, "memdev", vmem_backing_kind_name(backing.kind));
 }
 
-void info_memory_devices(struct vm *vm, struct report *report)
+static int info_memory_devices(const struct request *request)
 {
+    struct report *report = request->report;
+    struct vm *vm = request->vm;
+
     for (unsigned i = 0; i < vm->nr_devices; i++) {
         report_open(report, vm->devices[i].options->name);
         report_text(report, "type", "virtio-mem");
         put_device(&vm->devices[i], report);
         report_close(report);
     }
+    return 0;
 }
 
-void info_numa(struct vm *vm, struct report *report)
+static int info_numa(const struct request *request)
 {
+    struct report *report = request->report;
+    struct vm *vm = request->vm;
+
     for (uint64_t node = 0; node < MAX_NODES; node++) {
         uint64_t size = node == 0 ? vm->options->memory_size : 0;
         uint64_t plugged = 0;
@@ -67,10 +74,13 @@ void info_numa(struct vm *vm, struct report *report)
             report_close(report);
         }
     }
+    return 0;
 }
 
-void info_virtio_mem(struct memory_device *memory, struct report *report)
+static int info_virtio_mem(const struct request *request)
 {
+    struct memory_device *memory = request->memory;
+    struct report *report = request->report;
     struct vmem_device_info info = { .struct_size = sizeof(info) };
     struct vmem_resize_status resize = { .struct_size = sizeof(resize) };
     struct virtio *virtio = &memory->virtio;
@@ -95,6 +105,7 @@ void info_virtio_mem(struct memory_device *memory, struct report *report)
     report_number(report, "broken", virtio->nr_broken);
     pthread_mutex_unlock(&virtio->lock);
     follow_report(memory, report);
+    return 0;
 }
 
 static void put_requests(struct memory_device *memory, struct report *report)
@@ -125,8 +136,11 @@ static void put_requests(struct memory_device *memory, struct report *report)
     report_number(report, "system-resets", stats.nr_resets[VMEM_RESET_SYSTEM]);
 }
 
-void info_stats(struct vm *vm, struct report *report)
+static int info_stats(const struct request *request)
 {
+    struct report *report = request->report;
+    struct vm *vm = request->vm;
+
     report_number(report, "boots", vm->nr_boots);
     for (unsigned i = 0; i < vm->nr_devices; i++) {
         struct memory_device *memory = &vm->devices[i];
@@ -149,6 +163,7 @@ void info_stats(struct vm *vm, struct report *report)
         report_number(report, "discard-errors", backing.nr_discard_errors);
         report_close(report);
     }
+    return 0;
 }
 
 static int put_run(const struct vmem_range *range, void *opaque)
@@ -162,9 +177,20 @@ static int put_run(const struct vmem_range *range, void *opaque)
     return 0;
 }
 
-void info_map(struct memory_device *memory, struct report *report)
+static int info_map(const struct request *request)
 {
-    report_open_list(report, "plugged");
-    vmem_region_for_each_populated(memory->region, NULL, put_run, report);
-    report_close_list(report);
+    report_open_list(request->report, "plugged");
+    vmem_region_for_each_populated(request->memory->region, NULL, put_run,
+                                   request->report);
+    report_close_list(request->report);
+    return 0;
 }
+
+const struct command info_commands[] = {
+    { "info memory-devices", "", info_memory_devices },
+    { "info numa", "", info_numa },
+    { "info virtio-mem", "DEV", info_virtio_mem },
+    { "stats", "", info_stats },
+    { "map", "DEV", info_map },
+    { NULL, NULL, NULL },
+};

@@ -11,7 +11,17 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "../minivmm.h"
+#include "instruments.h"
+
+static struct {
+    int container_fd;
+    int group_fd;
+    int device_fd;
+    void *registers; /* NULL: there is none */
+    uint64_t size;
+    struct vmem_dma *dma;
+    struct vmem_dma_attachment *attachments[MAX_AREAS];
+} pass = { .container_fd = -1, .group_fd = -1, .device_fd = -1 };
 
 static struct vmem_error err = VMEM_ERROR_INIT;
 
@@ -39,19 +49,17 @@ static int open_group(const char *address)
 
 static int open_container(struct vm *vm)
 {
-    struct pass *pass = &vm->pass;
-
-    pass->container_fd = open("/dev/vfio/vfio", O_RDWR | O_CLOEXEC);
-    if (pass->container_fd < 0) {
+    pass.container_fd = open("/dev/vfio/vfio", O_RDWR | O_CLOEXEC);
+    if (pass.container_fd < 0) {
         return complain("/dev/vfio/vfio: %s", strerror(errno));
     }
-    pass->group_fd = open_group(vm->options->pass);
-    if (pass->group_fd < 0) {
+    pass.group_fd = open_group(vm->options->pass);
+    if (pass.group_fd < 0) {
         return -1;
     }
-    if (ioctl(pass->group_fd, VFIO_GROUP_SET_CONTAINER, &pass->container_fd) !=
+    if (ioctl(pass.group_fd, VFIO_GROUP_SET_CONTAINER, &pass.container_fd) !=
             0 ||
-        ioctl(pass->container_fd, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU) != 0) {
+        ioctl(pass.container_fd, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU) != 0) {
         return complain("--pass %s: no address space for it: %s",
                         vm->options->pass, strerror(errno));
     }
@@ -65,9 +73,7 @@ static int attach_memory(struct vm *vm)
 {
     const struct vmem_dma_config config = { .struct_size = sizeof(config),
                                             .name = "pass" };
-    struct pass *pass = &vm->pass;
-
-    if (vmem_dma_new_type1(vm->vmem, &config, pass->container_fd, &pass->dma,
+    if (vmem_dma_new_type1(vm->vmem, &config, pass.container_fd, &pass.dma,
                            &err) != 0) {
         return complain("%s", err.message);
     }
@@ -81,7 +87,7 @@ static int attach_memory(struct vm *vm)
             .iova = area->gpa,
         };
 
-        if (vmem_dma_attach(pass->dma, &attach, NULL, &pass->attachments[i],
+        if (vmem_dma_attach(pass.dma, &attach, NULL, &pass.attachments[i],
                             &err) != 0) {
             return complain("%s", err.message);
         }
@@ -97,28 +103,27 @@ static int open_device(struct vm *vm)
                                     .index = VFIO_PCI_BAR0_REGION_INDEX };
     struct vfio_region_info config = { .argsz = sizeof(config),
                                        .index = VFIO_PCI_CONFIG_REGION_INDEX };
-    struct pass *pass = &vm->pass;
     uint16_t command = 0;
 
-    pass->device_fd =
-        ioctl(pass->group_fd, VFIO_GROUP_GET_DEVICE_FD, vm->options->pass);
-    if (pass->device_fd < 0 ||
-        ioctl(pass->device_fd, VFIO_DEVICE_GET_REGION_INFO, &bar) != 0 ||
-        ioctl(pass->device_fd, VFIO_DEVICE_GET_REGION_INFO, &config) != 0) {
+    pass.device_fd =
+        ioctl(pass.group_fd, VFIO_GROUP_GET_DEVICE_FD, vm->options->pass);
+    if (pass.device_fd < 0 ||
+        ioctl(pass.device_fd, VFIO_DEVICE_GET_REGION_INFO, &bar) != 0 ||
+        ioctl(pass.device_fd, VFIO_DEVICE_GET_REGION_INFO, &config) != 0) {
         return complain("--pass %s: %s", vm->options->pass, strerror(errno));
     }
     const off_t offset = (off_t)config.offset + PCI_COMMAND;
     void *registers = mmap(NULL, bar.size, PROT_READ | PROT_WRITE, MAP_SHARED,
-                           pass->device_fd, (off_t)bar.offset);
+                           pass.device_fd, (off_t)bar.offset);
     if (registers == MAP_FAILED ||
-        pread(pass->device_fd, &command, sizeof(command), offset) < 0) {
+        pread(pass.device_fd, &command, sizeof(command), offset) < 0) {
         return complain("--pass %s: its first BAR: %s", vm->options->pass,
                         strerror(errno));
     }
-    pass->registers = registers;
-    pass->size = bar.size;
+    pass.registers = registers;
+    pass.size = bar.size;
     command |= PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER;
-    return pwrite(pass->device_fd, &command, sizeof(command), offset) ==
+    return pwrite(pass.device_fd, &command, sizeof(command), offset) ==
                    sizeof(command)
                ? 0
                : complain("--pass %s: %s", vm->options->pass, strerror(errno));
@@ -136,41 +141,52 @@ int pass_open(struct vm *vm)
 
 void pass_close(struct vm *vm)
 {
-    struct pass *pass = &vm->pass;
-
     if (vm->options->pass == NULL) {
         return;
     }
-    if (pass->registers != NULL) {
-        munmap(pass->registers, pass->size);
+    if (pass.registers != NULL) {
+        munmap(pass.registers, pass.size);
     }
     /* The device goes first: then nothing uses what is unmapped. */
-    if (pass->device_fd >= 0) {
-        close(pass->device_fd);
+    if (pass.device_fd >= 0) {
+        close(pass.device_fd);
     }
     for (unsigned i = 0; i < vm->nr_areas; i++) {
-        vmem_dma_detach(pass->attachments[i], NULL);
+        vmem_dma_detach(pass.attachments[i], NULL);
     }
-    if (vmem_dma_free(pass->dma, &err) != 0) {
+    if (vmem_dma_free(pass.dma, &err) != 0) {
         complain("%s", err.message);
     }
-    close(pass->group_fd);
-    close(pass->container_fd);
+    close(pass.group_fd);
+    close(pass.container_fd);
 }
 
-void pass_report(struct vm *vm, struct report *report)
+const void *pass_registers(uint64_t *size)
+{
+    *size = pass.size;
+    return pass.registers;
+}
+
+static int info_pass(const struct request *request)
 {
     struct vmem_dma_stats stats = { .struct_size = sizeof(stats) };
+    struct report *report = request->report;
 
-    if (vm->pass.dma == NULL) {
+    if (pass.dma == NULL) {
         report_text(report, "device", "none");
-        return;
+        return 0;
     }
-    vmem_dma_get_stats(vm->pass.dma, &stats);
-    report_text(report, "device", vm->options->pass);
+    vmem_dma_get_stats(pass.dma, &stats);
+    report_text(report, "device", request->vm->options->pass);
     report_number(report, "mappings", stats.nr_mappings);
     report_number(report, "pinned", stats.pinned_size);
     report_number(report, "maps", stats.nr_maps);
     report_number(report, "unmaps", stats.nr_unmaps);
     report_number(report, "stuck", stats.nr_stuck);
+    return 0;
 }
+
+const struct command pass_commands[] = {
+    { "info pass", "", info_pass },
+    { NULL, NULL, NULL },
+};

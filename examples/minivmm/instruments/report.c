@@ -3,7 +3,7 @@
 #include <inttypes.h>
 #include <stdarg.h>
 
-#include "../minivmm.h"
+#include "instruments.h"
 
 static void put_string(FILE *out, const char *text)
 {
