@@ -218,6 +218,15 @@ static void say_suspend(void)
     done(write_text("/sys/power/state", "freeze"), "suspend");
 }
 
+static void say_sleeps(void)
+{
+    size_t size;
+    char *text = read_whole("/sys/power/suspend_stats/success", &size);
+
+    answer("@ok %llu", text != NULL ? strtoull(text, NULL, 10) : 0ULL);
+    free(text);
+}
+
 static bool run_plain(char **words, uint64_t number)
 {
     const char *word = words[0];
@@ -235,6 +244,8 @@ static bool run_plain(char **words, uint64_t number)
         memory_check();
     } else if (strcmp(word, "suspend") == 0) {
         say_suspend();
+    } else if (strcmp(word, "sleeps") == 0) {
+        say_sleeps();
     } else if (strcmp(word, "hibernate") == 0) {
         done(write_text("/sys/power/state", "disk"), "hibernate");
     } else if (strcmp(word, "crash") == 0) {

@@ -20,6 +20,24 @@ extern uint64_t base_kib;
 bool expect(bool is_so, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* A device that grows to `size`, shrinks to a quarter, and to 0. */
+struct sized {
+    const char *device;
+    const char *zone;
+    uint64_t size;
+    uint64_t block;
+    uint64_t fill_mib;
+    /* In the movable zone there is nothing but what the agent puts there, so
+     * what was touched is known exactly, and all of it can be taken back. */
+    bool is_movable;
+    bool is_populated; /* what is plugged is resident, touched or not */
+};
+
+bool grow_and_shrink(const struct sized *test);
+/* The largest distance between what should be and what was resident, of all that
+ * grew and shrank since the last call. */
+uint64_t take_worst_distance(void);
+
 /* One result line for each letter of the list. */
 void check_sizes(void);      /* a, b */
 void check_pressure(void);   /* c */
@@ -29,6 +47,11 @@ void check_objections(void); /* f */
 void check_resets(void);     /* g, j */
 void check_features(void);   /* h */
 void check_hostile(void);    /* i */
+/* A newer kernel, and other memory: vmem0 of memfd, vmem1 of anonymous memory,
+ * vmem2 of huge pages. */
+void check_newer(void);
+/* With init_on_alloc, and vmem0 only. */
+void check_init(void);
 /* With a device passed through, and vmem0 only. */
 void check_chain(void);
 /* With vmem0 only: does what it is told from outside, until minivmm ends. */

@@ -265,6 +265,20 @@ const char *guest_why(void)
     return guest_answer;
 }
 
+/* What comes on the console wakes a guest up; what comes before it sleeps does
+ * not, so it comes again. */
+bool guest_sleep(void)
+{
+    const double end_s = now_s() + GUEST_TIMEOUT_S;
+    bool answered = write(console_in, "suspend\n", 8) == 8 && read_agent(3);
+
+    while (!answered && now_s() < end_s && write(console_in, "\n", 1) == 1) {
+        answered = read_agent(3);
+    }
+    result_note("suspend: %s", guest_answer);
+    return answered && strncmp(guest_answer, "@ok", 3) == 0;
+}
+
 uint64_t guest_number(unsigned index, const char *format, ...)
 {
     va_list args;
@@ -353,12 +367,38 @@ uint64_t device_stat(const char *device, const char *name)
                : 0;
 }
 
+/* Of the only mapping of that size. */
+static uint64_t mapping_resident(uint64_t size)
+{
+    char path[64];
+    char line[LINE];
+    uint64_t found = 0;
+    uint64_t resident = UINT64_MAX;
+
+    snprintf(path, sizeof(path), "/proc/%d/smaps", (int)pid);
+    FILE *smaps = fopen(path, "re");
+    while (smaps != NULL && fgets(line, sizeof(line), smaps) != NULL) {
+        if (strncmp(line, "Size:", 5) == 0) {
+            found = strtoull(line + 5, NULL, 10) * 1024;
+        } else if (strncmp(line, "Rss:", 4) == 0 && found == size) {
+            resident = strtoull(line + 4, NULL, 10) * 1024;
+        }
+    }
+    if (smaps != NULL) {
+        fclose(smaps);
+    }
+    return resident;
+}
+
 uint64_t device_resident(const char *device)
 {
     char folder[64];
     char wanted[80];
     uint64_t resident = UINT64_MAX;
 
+    if (device_says(device, "memdev", "anon")) {
+        return mapping_resident(device_number(device, "max-size"));
+    }
     snprintf(folder, sizeof(folder), "/proc/%d/fd", (int)pid);
     snprintf(wanted, sizeof(wanted), "/memfd:%s ", device);
     DIR *fds = opendir(folder);

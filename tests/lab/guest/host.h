@@ -33,6 +33,10 @@ const char *guest_why(void);
 uint64_t guest_number(unsigned index, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* Lets the guest sleep, and wakes it; false if its kernel refuses, and then
+ * guest_why() tells. */
+bool guest_sleep(void);
+
 /* One command; NULL if it is refused, else what it said, until the next. */
 const char *monitor(const char *format, ...)
     __attribute__((format(printf, 1, 2)));
@@ -41,7 +45,8 @@ const char *monitor(const char *format, ...)
 uint64_t device_number(const char *device, const char *name);
 bool device_says(const char *device, const char *name, const char *value);
 uint64_t device_stat(const char *device, const char *name);
-/* Bytes of its memory file, as the kernel counts them. */
+/* Bytes of its memory file, or of its mapping if it has none, as the kernel counts
+ * them. */
 uint64_t device_resident(const char *device);
 
 /* Writes a pattern into that much memory of the guest, from the device's node;

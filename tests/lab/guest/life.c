@@ -231,7 +231,8 @@ static bool check_sleep(const char *command, const char *zone, uint64_t size,
     const uint64_t nr_plugs = device_stat("vmem0", "plug-ack");
     const uint64_t nr_lines = guest_number(0, "log restore");
 
-    *allowed = guest("%s", command) != NULL;
+    *allowed = strcmp(command, "suspend") == 0 ? guest_sleep()
+                                               : guest("%s", command) != NULL;
     if (!*allowed) {
         fine = expect(strstr(guest_why(), "not permitted") != NULL &&
                           guest_number(0, "log restore") > nr_lines,
