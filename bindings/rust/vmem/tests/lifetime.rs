@@ -3,7 +3,7 @@
 mod common;
 use common::*;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Barrier, Mutex};
 use vmem::*;
 
 #[test]
@@ -190,7 +190,94 @@ fn handles_go_to_other_threads() {
     assert_eq!(vm.nr_parked(), 0);
 }
 
-/// Says what it is told, and panics.
+#[test]
+fn handles_that_wait_for_each_other_may_go_on_several_threads_at_once() {
+    let vm = vm();
+    for _ in 0..100 {
+        let ram = region(&vm);
+        let dev = device(&ram, "vmem0", ());
+        let listener = ram.add_listener(&named("a"), Recorder::default()).unwrap();
+        let freeze = ram.freeze("somebody").unwrap();
+        let start = Barrier::new(3);
+        std::thread::scope(|scope| {
+            fn goes<T: Send>(start: &Barrier, handle: T) {
+                start.wait();
+                drop(handle);
+            }
+            scope.spawn(|| goes(&start, (dev, ram)));
+            scope.spawn(|| goes(&start, listener));
+            scope.spawn(|| goes(&start, freeze));
+        });
+        assert_eq!(vm.nr_parked(), 0);
+    }
+}
+
+/// Memory whose callbacks change their own machine, and drop a handle.
+struct Inside(Arc<Mutex<(Option<Region>, Option<Claim>, Vec<Error>)>>);
+
+impl Memory for Inside {
+    fn discard(&self, _: Range) -> std::result::Result<(), Veto> {
+        let mut slot = self.0.lock().unwrap();
+        let error = slot.0.as_ref().and_then(|region| region.freeze("inside").err());
+        slot.2.extend(error);
+        let claim = slot.1.take();
+        drop(claim);
+        Ok(())
+    }
+
+    fn zero(&self, _: Range) -> std::result::Result<(), Veto> {
+        Ok(())
+    }
+
+    fn usage(&self, _: Range) -> std::result::Result<u64, Veto> {
+        Ok(0)
+    }
+}
+
+#[test]
+fn memory_changes_nothing_in_its_callbacks() {
+    let vm = vm();
+    let claim = vm.claim(ClaimKind::NeedCoordinated, "balloon").unwrap();
+    let slot = Arc::new(Mutex::new((None, Some(claim), Vec::new())));
+    let config = CustomConfig { name: "own".into(), size: 16 * MIB, ..Default::default() };
+    let backing = Backing::custom(&vm, &config, Inside(slot.clone())).unwrap();
+    let ram = Region::new(&vm, "ram", &backing).unwrap();
+    slot.lock().unwrap().0 = Some(ram.clone());
+    let config =
+        SourceConfig { name: "blocks".into(), block_size: MIB, discards: true, populated: true };
+    let blocks = ram.add_source(&config).unwrap();
+    blocks.discard(range(0, 1)).unwrap();
+    let (region, _, errors) = std::mem::take(&mut *slot.lock().unwrap());
+    assert!(!errors.is_empty() && errors.iter().all(Error::is_deadlock), "{errors:?}");
+    assert_eq!((vm.nr_parked(), vm.retry_parked()), (1, 0));
+    drop(region);
+}
+
+/// Changes its own region in a notification.
+struct Changer(Region, Arc<AtomicUsize>);
+
+impl Notify for Changer {
+    fn size_changed(&self, _: u64) {
+        let freeze = self.0.freeze("notified").unwrap();
+        self.0.add_listener(&named("b"), Recorder::default()).unwrap();
+        drop(freeze);
+        self.1.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_notification_changes_what_it_likes() {
+    let (vm, nr) = (vm(), Arc::new(AtomicUsize::new(0)));
+    let ram = region(&vm);
+    let dev = device(&ram, "vmem0", Changer(ram.clone(), nr.clone()));
+    dev.resize(MIB).unwrap();
+    let mut request = [0; 24];
+    request[8..16].copy_from_slice(&(4096 * MIB).to_le_bytes());
+    request[16] = 1;
+    dev.handle_request(&request, &mut [0; 10]).unwrap();
+    assert_eq!((nr.load(Ordering::Relaxed), vm.nr_panics()), (1, 0));
+}
+
 #[test]
 fn log_and_clock_of_the_host_are_used_and_may_panic() {
     let lines = Arc::new(Mutex::new(Vec::new()));
