@@ -220,7 +220,8 @@ struct vmem_trace_event {
     uint32_t response;  /**< REQUEST: an enum vmem_response_type. */
     uint32_t state;     /**< REQUEST: STATE acknowledged: an enum
                              vmem_block_state. */
-    uint32_t reason;    /**< REQUEST: BUSY: an enum vmem_reason. */
+    uint32_t reason;    /**< REQUEST: BUSY, RESET: refused: an enum
+                             vmem_reason. */
     uint32_t frozen;    /**< FREEZE: 1 if frozen, 0 if nobody holds it still
                              any more. */
     int32_t code; /**< RESIZE, RESET: 0, or the negative errno returned. */
@@ -243,7 +244,8 @@ struct vmem_device_ops {
      *  Whoever does the recorded resizes, resets and freezes to an equal device,
      *  in order of their sequence, and hands it the recorded requests, gets the
      *  recorded answers; one that is BUSY for another reason than
-     *  #VMEM_REASON_FROZEN needs that reason, or a freeze around it. A STATE and
+     *  #VMEM_REASON_FROZEN, or a system reset that a listener refused, needs that
+     *  reason, or a freeze around it. A STATE and
      *  a change that overlap, on two threads, are in either order.
      *  @ownership{the event is the library's, valid in the call} */
     void (*trace)(const struct vmem_trace_event *event, void *opaque);
@@ -267,6 +269,8 @@ struct vmem_device_info {
     uint64_t config_generation;  /**< Changes with every config change. */
     uint64_t has_driver;         /**< 1 if a driver negotiated or asked since
                                       the last reset. */
+    const struct vmem_source *source; /**< Its blocks, to ask about;
+                                           @ownership{the device's} */
 };
 
 /** Counters of a device; filled by vmem_device_get_stats(). */
@@ -297,8 +301,9 @@ struct vmem_request_result {
 /**
  * Make a device on a region, with everything unplugged.
  *
- * Listeners that the region has already are told @c discard of all of it, and
- * its memory is given back. If this fails after the claim was taken, watchers of
+ * Listeners that the region has already are asked, if they have a
+ * @c may_discard, and told @c discard of all of it, and its memory is given back. If
+ * this fails after the claim was taken, watchers of
  * the discard policy have seen it come and go.
  *
  * @param region    The region; offset 0 is the device's gpa. It may have size 0.
@@ -308,7 +313,8 @@ struct vmem_request_result {
  * @param[out] out  The device; untouched on failure.
  *                  @ownership{the caller's, freed by vmem_device_free()}
  * @param[out] err  Filled on failure; may be NULL.
- * @return 0 or a negative errno, and then nothing changed.
+ * @return 0, a negative errno, or what the refusing listener returned; on failure
+ *         nothing changed.
  * @retval -EINVAL     NULL; block size not a power of two; gpa, region size or
  *                     a size not a multiple of it; unknown feature, flag or
  *                     policy; usable below requested.
@@ -540,13 +546,20 @@ VMEM_API int vmem_device_notify_config(struct vmem_device *device);
  * usable region shrink to what the policy says. Every kind forgets the
  * negotiated features.
  *
+ * A system reset of a frozen region, or one that a listener refuses in
+ * @c may_discard, keeps every block. The machine may start all the same: a driver
+ * that finds blocks plugged asks for UNPLUG ALL before anything else. So a host
+ * whose reset cannot fail logs this and goes on; another one ends what stands in
+ * the way and resets again.
+ *
  * @param device    The device.
  * @param kind      An enum vmem_reset_kind.
  * @param[out] err  Filled on failure; may be NULL.
- * @return 0 or a negative errno.
+ * @return 0, a negative errno, or what a listener returned that refused the system
+ *         reset: blocks, sizes and memory are as before then, only the features are
+ *         forgotten.
  * @retval -EINVAL   NULL argument or unknown kind.
- * @retval -EBUSY    System reset of a frozen region: blocks, sizes and memory
- *                   are as before, only the features are forgotten.
+ * @retval -EBUSY    System reset of a frozen region; the same holds.
  * @retval -EDEADLK  Called from a listener, backing or walk callback.
  * @threads{any thread; not from listener, backing and walk callbacks}
  * @since 0.1
@@ -614,9 +627,10 @@ VMEM_API int vmem_device_poll_resize(struct vmem_device *device);
  * Write a trace event as text, in the format of recorded traces.
  *
  * One line and its newline, such as "12.345678 vmem0 plug 0x140000000 64 ack". A
- * request that was BUSY for another reason than #VMEM_REASON_FROZEN becomes three:
- * it is put between "busy on" and "busy off", so that a replay gets the same
- * answer without the listener, or the lack of memory, that was in the way.
+ * request that was BUSY for another reason than #VMEM_REASON_FROZEN, or a system
+ * reset that a listener refused, becomes three: it is put between "busy on" and
+ * "busy off", so that a replay gets the same answer without the listener, or the
+ * lack of memory, that was in the way.
  * Written in the order of their sequence, behind a line "device" and before a
  * line "end", events are a trace that vmemctl replays.
  *

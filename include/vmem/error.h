@@ -57,7 +57,8 @@ enum vmem_reason {
     VMEM_REASON_IN_USE = 8,         /**< Children or users are left. */
     VMEM_REASON_REENTERED = 9,      /**< Called from a forbidding callback. */
     VMEM_REASON_FROZEN = 10,        /**< The region is frozen. */
-    VMEM_REASON_LISTENER_VETO = 11, /**< A listener refused a populate. */
+    VMEM_REASON_LISTENER_VETO = 11, /**< A listener refused to populate or to
+                                        discard. */
     VMEM_REASON_POPULATE_FAILED = 12, /**< Host memory could not be had. */
     VMEM_REASON_DISCARD_FAILED =
         13, /**< Host memory could not be given back. */

@@ -41,6 +41,20 @@ VMEM_BEGIN_DECLS
  * @c commit vetoes, what the batch populated counts as told, and is discarded in a
  * batch of its own.
  *
+ * A discard may be refused before anybody is told of it. Listeners with a
+ * @c may_discard are asked in the order of registration, each about exactly the
+ * ranges that its @c discard would get, outside of a batch. The first that
+ * returns a negative errno ends the change: nothing has changed, nobody has been
+ * told, the guest is answered BUSY and a call of the host returns that errno with
+ * #VMEM_REASON_LISTENER_VETO. Only when all agreed is anybody told @c discard,
+ * which cannot fail then. To agree promises nothing more, and binds the listener to
+ * nothing: another one may refuse after it, and the question may come again.
+ *
+ * Asked about are UNPLUG and UNPLUG ALL, a system reset, vmem_source_discard(),
+ * and a source or device that joins and hides something. Not asked about are what
+ * undoes a change that failed, what a listener that leaves still has, and memory
+ * that is unplugged already (vmem_region_retry_discards()).
+ *
  * Callbacks run on the thread that changes the region, with the region's change
  * lock held. Queries and walks work in them; a change to any region of the same
  * vmem_vm is refused with -EDEADLK.
@@ -68,6 +82,9 @@ struct vmem_listener_ops {
     /** The batch is over. Returns 0, or a negative errno to veto; after discards
      *  alone it does not matter. NULL: nothing to do. */
     int (*commit)(void *opaque);
+    /** A change would discard a range: may it? Returns 0, or a negative errno to
+     *  refuse the change. NULL: it may. */
+    int (*may_discard)(const struct vmem_range *range, void *opaque);
 };
 
 /** What a listener looks at. */

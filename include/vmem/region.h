@@ -74,7 +74,8 @@ struct vmem_region_info {
     uint64_t nr_freezers;     /**< Owners that froze it now. */
     uint64_t nr_populate_calls; /**< Listener populate callbacks so far. */
     uint64_t nr_discard_calls;  /**< Listener discard callbacks so far. */
-    uint64_t nr_vetoes;         /**< Populate and commit that refused. */
+    uint64_t nr_vetoes;         /**< Populate, commit and may_discard that
+                                     refused. */
     uint64_t nr_rollbacks;      /**< Changes that were undone. */
 };
 

@@ -53,15 +53,17 @@ struct vmem_source_info {
 /**
  * Add a source to a region.
  *
- * Listeners are told @c discard of what it hides, in reverse order, then, if it
- * discards, that memory is given back (what cannot be is retained).
+ * Listeners with a @c may_discard are asked about what it hides, and one that
+ * refuses keeps it out. Then all are told @c discard of that, in reverse order,
+ * then, if it discards, the memory is given back (what cannot be is retained).
  *
  * @param region    The region.
  * @param config    What to add. @ownership{copied}
  * @param[out] out  The source; untouched on failure.
  *                  @ownership{the caller's, gone with vmem_source_remove()}
  * @param[out] err  Filled on failure; may be NULL.
- * @return 0 or a negative errno, and then nothing changed.
+ * @return 0, a negative errno, or what the refusing listener returned; on failure
+ *         nothing changed.
  * @retval -EINVAL   NULL, unknown flag, or a bad block size.
  * @retval -ERANGE   More than #VMEM_BITMAP_MAX_BLOCKS blocks, a long name, or
  *                   #VMEM_REGION_MAX_SOURCES reached.
@@ -126,14 +128,16 @@ VMEM_API int vmem_source_populate(struct vmem_source *source,
  * Discard a range.
  *
  * Blocks that are discarded already are left as they are. In this order:
- * listeners are told in reverse order of registration, the bitmap is committed,
- * the memory is given back if the source discards. Memory that cannot be given
- * back is retained, which is not an error.
+ * listeners with a @c may_discard are asked and may refuse, listeners are told in
+ * reverse order of registration, the bitmap is committed, the memory is given back
+ * if the source discards. Memory that cannot be given back is retained, which is
+ * not an error.
  *
  * @param source    The source, not of a device.
  * @param range     The range, aligned to the block size.
  * @param[out] err  Filled on failure; may be NULL.
- * @return 0 or a negative errno, and then nothing changed.
+ * @return 0, a negative errno, or what the refusing listener returned; on failure
+ *         nothing changed.
  * @retval -EINVAL     NULL or misaligned.
  * @retval -ERANGE     The range leaves the region.
  * @retval -EOVERFLOW  offset + size wraps.
@@ -156,8 +160,35 @@ VMEM_API int vmem_source_discard(struct vmem_source *source,
  * @threads{any thread, any callback}
  * @since 0.1
  */
-VMEM_API int vmem_source_get_info(struct vmem_source *source,
+VMEM_API int vmem_source_get_info(const struct vmem_source *source,
                                   struct vmem_source_info *info);
+
+/**
+ * Write one bit for each page of a window: has this source populated all of it?
+ *
+ * As vmem_region_get_page_bitmap(), which says how bits and words lie, but for the
+ * one source, whatever the others say: the state of a device beside a source of the
+ * host (vmem_device_info::source), or what the host's own source hides.
+ *
+ * Holds the lock that vmem_region_for_each_populated() holds. In a callback that
+ * holds another region, where it may not wait, each run is taken as it is then.
+ *
+ * @param source      The source; a device's too.
+ * @param window      Of the region, a multiple of the page size at both ends;
+ *                    NULL: all of it.
+ * @param page_size   Bytes, a power of two of any size.
+ * @param[out] words  Room for (pages + 63) / 64 words. @ownership{the caller's}
+ * @return 0 or a negative errno, and then nothing was written.
+ * @retval -EINVAL     NULL argument, page size not a power of two, or an end of
+ *                     the window is not a multiple of it.
+ * @retval -ERANGE     The window leaves the region.
+ * @retval -EOVERFLOW  offset + size wraps.
+ * @threads{any thread, any callback}
+ * @since 0.1
+ */
+VMEM_API int vmem_source_get_page_bitmap(const struct vmem_source *source,
+                                         const struct vmem_range *window,
+                                         uint64_t page_size, uint64_t *words);
 
 /** @} */
 

@@ -122,6 +122,10 @@ int vmemi_source_unplug(struct vmem_source *source,
     if (region->listeners.length > 0) {
         vmemi_terms_init(&terms, region, source, true);
         vmemi_terms_settle(&terms, range);
+        ret = vmemi_listeners_may_discard(&terms, range, change);
+        if (ret < 0) {
+            return ret;
+        }
         vmemi_listeners_discard(&terms, range, change);
     }
     vmemi_mutex_lock(&region->state);

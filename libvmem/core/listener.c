@@ -9,196 +9,6 @@
 #include "base/range.h"
 #include "base/sized.h"
 
-/* Where the chunk that holds pos ends; end at the latest. */
-static uint64_t chunk_end(const struct vmem_listener *listener, uint64_t pos,
-                          uint64_t end)
-{
-    uint64_t start;
-
-    if (listener->granularity == 0) {
-        return end;
-    }
-    start = vmemi_align_down(pos, listener->granularity);
-    return listener->granularity < end - start ? start + listener->granularity
-                                               : end;
-}
-
-/* Tells populate chunk by chunk. *told is how far it got. */
-static int populate_run(struct vmem_listener *listener,
-                        const struct vmem_range *run, uint64_t *told)
-{
-    const uint64_t end = vmemi_range_end(run);
-    struct vmem_range chunk;
-    int ret;
-
-    for (*told = run->offset; *told < end; *told = vmemi_range_end(&chunk)) {
-        chunk.offset = *told;
-        chunk.size = chunk_end(listener, *told, end) - *told;
-        vmemi_add_locked(&listener->region->nr_populate_calls, 1);
-        ret = listener->ops.populate(&chunk, listener->opaque);
-        if (ret != 0) {
-            vmemi_add_locked(&listener->region->nr_vetoes, 1);
-            /* A positive number breaks the contract; it is a veto still. */
-            return ret < 0 ? ret : -EINVAL;
-        }
-    }
-    return 0;
-}
-
-/* Tells discard, for the whole run or, if exact, chunk by chunk. */
-static void discard_run(struct vmem_listener *listener,
-                        const struct vmem_range *run)
-{
-    const uint64_t end = vmemi_range_end(run);
-    const bool exact = (listener->flags & VMEM_LISTENER_EXACT_DISCARD) != 0;
-    struct vmem_range part;
-
-    for (uint64_t pos = run->offset; pos < end; pos = vmemi_range_end(&part)) {
-        part.offset = pos;
-        part.size = (exact ? chunk_end(listener, pos, end) : end) - pos;
-        vmemi_add_locked(&listener->region->nr_discard_calls, 1);
-        listener->ops.discard(&part, listener->opaque);
-    }
-}
-
-/* A batch: what follows belongs together, until commit_batch(). */
-static void begin_batch(const struct vmem_listener *listener)
-{
-    if (listener->ops.begin != NULL) {
-        listener->ops.begin(listener->opaque);
-    }
-}
-
-static int commit_batch(const struct vmem_listener *listener)
-{
-    int ret = listener->ops.commit != NULL
-                  ? listener->ops.commit(listener->opaque)
-                  : 0;
-
-    return ret > 0 ? -EINVAL : ret;
-}
-
-/* Tells one listener discard for [from, end) of what the terms say, inside a
- * batch that begins here unless it has begun. */
-static void discard_in_batch(struct vmem_listener *listener,
-                             const struct vmemi_terms *terms, uint64_t from,
-                             uint64_t end, bool begun)
-{
-    struct vmem_range run;
-
-    for (uint64_t pos = from; vmemi_terms_next_run(terms, pos, end, &run);
-         pos = vmemi_range_end(&run)) {
-        if (!begun) {
-            begin_batch(listener);
-            begun = true;
-        }
-        discard_run(listener, &run);
-    }
-    if (begun) {
-        commit_batch(listener); /* a discard cannot fail */
-    }
-}
-
-static void discard_one(struct vmem_listener *listener,
-                        const struct vmemi_terms *terms, uint64_t from,
-                        uint64_t end)
-{
-    discard_in_batch(listener, terms, from, end, false);
-}
-
-/* Tells one listener populate for [from, end) of what the terms say; a veto is
- * undone before it is returned, in the same batch, or in another one if it was
- * the end of the batch that failed. */
-static int populate_one(struct vmem_listener *listener,
-                        const struct vmemi_terms *terms, uint64_t from,
-                        uint64_t end)
-{
-    bool begun = false;
-    struct vmem_range run;
-    int ret;
-
-    for (uint64_t pos = from; vmemi_terms_next_run(terms, pos, end, &run);
-         pos = vmemi_range_end(&run)) {
-        uint64_t told;
-
-        if (!begun) {
-            begin_batch(listener);
-            begun = true;
-        }
-        ret = populate_run(listener, &run, &told);
-        if (ret < 0) {
-            discard_in_batch(listener, terms, from, told, true);
-            return ret;
-        }
-    }
-    ret = begun ? commit_batch(listener) : 0;
-    if (ret < 0) {
-        vmemi_add_locked(&listener->region->nr_vetoes, 1);
-        discard_one(listener, terms, from, end);
-    }
-    return ret;
-}
-
-/* The part of a range that a listener can see; false if there is none. */
-static bool clip(const struct vmem_listener *listener,
-                 const struct vmem_range *range, uint64_t *from, uint64_t *end)
-{
-    *from = vmemi_max(range->offset, listener->window.offset);
-    *end =
-        vmemi_min(vmemi_range_end(range), vmemi_range_end(&listener->window));
-    return *from < *end;
-}
-
-/* From the given one back to the first. */
-static void discard_backwards(GList *last, const struct vmemi_terms *terms,
-                              const struct vmem_range *range)
-{
-    uint64_t from;
-    uint64_t end;
-
-    for (GList *link = last; link != NULL; link = link->prev) {
-        if (clip(link->data, range, &from, &end)) {
-            discard_one(link->data, terms, from, end);
-        }
-    }
-}
-
-int vmemi_listeners_populate(const struct vmemi_terms *terms,
-                             const struct vmem_range *range,
-                             struct vmemi_change *change)
-{
-    struct vmem_region *region = change->region;
-    uint64_t from;
-    uint64_t end;
-
-    for (GList *link = region->listeners.head; link != NULL;
-         link = link->next) {
-        struct vmem_listener *listener = link->data;
-        int ret;
-
-        if (!clip(listener, range, &from, &end)) {
-            continue;
-        }
-        ret = populate_one(listener, terms, from, end);
-        if (ret < 0) {
-            discard_backwards(link->prev, terms, range);
-            change->cause.code = ret;
-            change->cause.reason = VMEM_REASON_LISTENER_VETO;
-            change->cause.by = listener->name.text;
-            vmemi_add_locked(&region->nr_rollbacks, 1);
-            return ret;
-        }
-    }
-    return 0;
-}
-
-void vmemi_listeners_discard(const struct vmemi_terms *terms,
-                             const struct vmem_range *range,
-                             struct vmemi_change *change)
-{
-    discard_backwards(change->region->listeners.tail, terms, range);
-}
-
 void vmemi_listeners_list(const struct vmem_region *region,
                           struct vmemi_name_list *names)
 {
@@ -278,8 +88,8 @@ static int replay(struct vmem_listener *listener, struct vmem_error *err)
                           granularity, region->name.text);
     }
     vmemi_terms_init(&terms, region, NULL, true);
-    ret = populate_one(listener, &terms, listener->window.offset,
-                       vmemi_range_end(&listener->window));
+    ret = vmemi_listener_populate(listener, &terms, listener->window.offset,
+                                  vmemi_range_end(&listener->window));
     if (ret < 0) {
         vmemi_add_locked(&region->nr_rollbacks, 1);
         return vmemi_fail(err, ret, VMEM_REASON_LISTENER_VETO, NULL,
@@ -288,6 +98,7 @@ static int replay(struct vmem_listener *listener, struct vmem_error *err)
     }
     vmemi_mutex_lock(&region->state);
     g_queue_push_tail_link(&region->listeners, &listener->link);
+    region->nr_objectors += listener->ops.may_discard != NULL;
     vmemi_mutex_unlock(&region->state);
     return 0;
 }
@@ -383,10 +194,11 @@ int vmem_listener_remove(struct vmem_listener *listener, struct vmem_error *err)
         return ret;
     }
     vmemi_terms_init(&terms, region, NULL, true);
-    discard_one(listener, &terms, listener->window.offset,
-                vmemi_range_end(&listener->window));
+    vmemi_listener_discard(listener, &terms, listener->window.offset,
+                           vmemi_range_end(&listener->window));
     vmemi_mutex_lock(&region->state);
     g_queue_unlink(&region->listeners, &listener->link);
+    region->nr_objectors -= listener->ops.may_discard != NULL;
     vmemi_mutex_unlock(&region->state);
     vmemi_change_end(&change);
 

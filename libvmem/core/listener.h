@@ -18,6 +18,17 @@ struct vmem_listener {
     uint64_t flags;
 };
 
+/* Tells one listener populate for [from, end) of what the terms say; a veto is
+ * undone before it is returned. */
+int vmemi_listener_populate(struct vmem_listener *listener,
+                            const struct vmemi_terms *terms, uint64_t from,
+                            uint64_t end);
+
+/* Tells one listener discard for [from, end) of what the terms say. */
+void vmemi_listener_discard(struct vmem_listener *listener,
+                            const struct vmemi_terms *terms, uint64_t from,
+                            uint64_t end);
+
 /* Tells every listener, in order of registration, populate for what the terms
  * say of the range. On a veto tells discard to those told before, in reverse
  * order, and returns the veto with its cause in change. */
@@ -25,7 +36,24 @@ int vmemi_listeners_populate(const struct vmemi_terms *terms,
                              const struct vmem_range *range,
                              struct vmemi_change *change);
 
-/* Tells every listener discard for what the terms say, in reverse order. */
+/* Asks every listener that wants to be asked, in order of registration, whether
+ * what the terms say of the range may be discarded. The first that objects ends
+ * it, with its cause in change; nobody has been told anything. */
+int vmemi_listeners_ask_discard(const struct vmemi_terms *terms,
+                                const struct vmem_range *range,
+                                struct vmemi_change *change);
+
+static inline int vmemi_listeners_may_discard(const struct vmemi_terms *terms,
+                                              const struct vmem_range *range,
+                                              struct vmemi_change *change)
+{
+    return change->region->nr_objectors == 0
+               ? 0
+               : vmemi_listeners_ask_discard(terms, range, change);
+}
+
+/* Tells every listener discard for what the terms say, in reverse order: after
+ * vmemi_listeners_may_discard(), unless this undoes something. */
 void vmemi_listeners_discard(const struct vmemi_terms *terms,
                              const struct vmem_range *range,
                              struct vmemi_change *change);

@@ -24,6 +24,7 @@ struct vmem_region {
     GQueue sources;   /* of struct vmem_source */
     GQueue listeners; /* of struct vmem_listener, in order of registration */
     GQueue freezers;  /* of struct vmemi_freezer */
+    uint32_t nr_objectors; /* listeners with may_discard; both locks */
 
     uint64_t nr_events; /* numbers what is traced; state lock */
 

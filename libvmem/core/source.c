@@ -153,9 +153,27 @@ static int check_joins(const struct vmem_region *region,
     return 0;
 }
 
-/* Under the change lock: listeners let go of what the source hides, then the
- * source counts, then the memory goes. */
-static void join(struct vmem_source *source, struct vmemi_change *change)
+/* The host's errors for a change that failed inside. */
+static int fail_change(const struct vmem_source *source, const char *what,
+                       const struct vmem_range *range,
+                       const struct vmemi_change *change,
+                       struct vmem_error *err)
+{
+    const struct vmemi_cause *cause = &change->cause;
+
+    return vmemi_fail(err, cause->code, cause->reason, range,
+                      "source \"%s\": %s of 0x%" PRIx64
+                      " bytes at offset 0x%" PRIx64 ": %s%s%s, errno %d",
+                      source->name.text, what, range->size, range->offset,
+                      vmem_reason_name(cause->reason),
+                      cause->by[0] != '\0' ? " by " : "", cause->by,
+                      -cause->code);
+}
+
+/* Under the change lock: listeners agree to let go of what the source hides and
+ * do, then the source counts, then the memory goes. */
+static int join(struct vmem_source *source, struct vmemi_change *change,
+                struct vmem_error *err)
 {
     struct vmem_region *region = source->region;
     const struct vmem_range all = { .offset = 0, .size = region->size };
@@ -163,6 +181,9 @@ static void join(struct vmem_source *source, struct vmemi_change *change)
     struct vmem_range left;
 
     vmemi_terms_init(&terms, region, source, false);
+    if (vmemi_listeners_may_discard(&terms, &all, change) < 0) {
+        return fail_change(source, "addition", &all, change, err);
+    }
     vmemi_listeners_discard(&terms, &all, change);
     vmemi_mutex_lock(&region->state);
     g_queue_push_tail_link(&region->sources, &source->link);
@@ -171,6 +192,7 @@ static void join(struct vmem_source *source, struct vmemi_change *change)
         (source->flags & VMEM_SOURCE_POPULATED) == 0) {
         vmemi_retain_give_back(source, &all, change, &left);
     }
+    return 0;
 }
 
 int vmemi_source_add(struct vmem_region *region,
@@ -203,9 +225,11 @@ int vmemi_source_add(struct vmem_region *region,
     }
     ret = check_joins(region, source, err);
     if (ret == 0) {
+        ret = join(source, &change, err);
+    }
+    if (ret == 0) {
         /* Before the lock is dropped: a thaw may call the driver right after. */
         *out = source;
-        join(source, &change);
     }
     vmemi_change_end(&change);
     if (ret < 0) {
@@ -232,23 +256,6 @@ int vmem_source_add(struct vmem_region *region,
                           "vmem_source_add: region or out is NULL");
     }
     return vmemi_source_add(region, &config, NULL, out, err);
-}
-
-/* The host's errors for a change that failed inside. */
-static int fail_change(const struct vmem_source *source, const char *what,
-                       const struct vmem_range *range,
-                       const struct vmemi_change *change,
-                       struct vmem_error *err)
-{
-    const struct vmemi_cause *cause = &change->cause;
-
-    return vmemi_fail(err, cause->code, cause->reason, range,
-                      "source \"%s\": %s of 0x%" PRIx64
-                      " bytes at offset 0x%" PRIx64 ": %s%s%s, errno %d",
-                      source->name.text, what, range->size, range->offset,
-                      vmem_reason_name(cause->reason),
-                      cause->by[0] != '\0' ? " by " : "", cause->by,
-                      -cause->code);
 }
 
 /* Under the change lock. */
@@ -420,7 +427,7 @@ int vmem_source_discard(struct vmem_source *source,
     return ret;
 }
 
-int vmem_source_get_info(struct vmem_source *source,
+int vmem_source_get_info(const struct vmem_source *source,
                          struct vmem_source_info *host_info)
 {
     struct vmem_source_info info = { 0 };

@@ -396,7 +396,8 @@ int vmem_device_check_removable(struct vmem_device *device,
                       device->name.text, plugged, requested);
 }
 
-/* Under the change lock: -EBUSY while frozen, otherwise everything goes. */
+/* Under the change lock: -EBUSY while frozen, a listener may object, otherwise
+ * everything goes. */
 static int reset_system(struct vmem_device *device, struct vmemi_change *change,
                         uint32_t *news, struct vmem_error *err)
 {
@@ -404,13 +405,20 @@ static int reset_system(struct vmem_device *device, struct vmemi_change *change,
     const uint64_t plugged = vmemi_device_plugged(device);
     int ret;
 
-    ret = vmemi_region_check_thawed(device->region, "vmem_device_reset", NULL,
+    ret = vmemi_region_check_thawed(device->region, "vmem_device_reset", change,
                                     err);
     if (ret < 0) {
         return ret;
     }
     /* Also with nothing plugged: this is when retained memory is retried. */
-    vmemi_source_unplug(device->source, &all, change);
+    ret = vmemi_source_unplug(device->source, &all, change);
+    if (ret < 0) {
+        return vmemi_fail(err, ret, change->cause.reason, NULL,
+                          "device \"%s\": system reset: %s by %s, errno %d",
+                          device->name.text,
+                          vmem_reason_name(change->cause.reason),
+                          change->cause.by, -ret);
+    }
     vmemi_device_shrink_usable(device);
     if (plugged > 0) {
         vmemi_device_track_progress(device);
@@ -451,6 +459,7 @@ int vmem_device_reset(struct vmem_device *device, uint32_t kind,
     }
     vmemi_change_end(&change);
     event.code = ret;
+    event.reason = change.cause.reason;
     vmemi_device_tell_event(device, news, &event);
     return ret;
 }
@@ -485,6 +494,7 @@ int vmem_device_get_info(struct vmem_device *device,
     vmemi_mutex_unlock(&device->region->state);
     info.driver_features = atomic_load(&device->driver_features);
     info.has_driver = atomic_load(&device->has_driver);
+    info.source = source;
     vmemi_sized_write(host_info, &info, sizeof(info));
     return 0;
 }

@@ -76,6 +76,23 @@ static void put_request(struct text *text, const struct vmem_trace_event *event,
     }
 }
 
+static void put_reset(struct text *text, const struct vmem_trace_event *event,
+                      const struct vmemi_name *name)
+{
+    const bool is_busy_only_here =
+        event->code != 0 && event->reason == VMEM_REASON_LISTENER_VETO;
+
+    if (is_busy_only_here) {
+        put_busy(text, event, name, true);
+    }
+    put_start(text, event, name);
+    put(text, "%s%s\n", vmem_reset_kind_name(event->type),
+        event->type == VMEM_RESET_WAKEUP ? "" : "_reset");
+    if (is_busy_only_here) {
+        put_busy(text, event, name, false);
+    }
+}
+
 static void put_event(struct text *text, const struct vmem_trace_event *event,
                       const struct vmemi_name *name)
 {
@@ -89,9 +106,7 @@ static void put_event(struct text *text, const struct vmem_trace_event *event,
             event->code != 0 ? " refused" : "");
         break;
     case VMEM_TRACE_RESET:
-        put_start(text, event, name);
-        put(text, "%s%s\n", vmem_reset_kind_name(event->type),
-            event->type == VMEM_RESET_WAKEUP ? "" : "_reset");
+        put_reset(text, event, name);
         break;
     default:
         put_busy(text, event, name, event->frozen != 0);

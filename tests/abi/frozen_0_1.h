@@ -592,7 +592,7 @@ int vmem_source_populate(struct vmem_source *source,
                          struct vmem_error *err);
 int vmem_source_discard(struct vmem_source *source,
                         const struct vmem_range *range, struct vmem_error *err);
-int vmem_source_get_info(struct vmem_source *source,
+int vmem_source_get_info(const struct vmem_source *source,
                          struct vmem_source_info *info);
 int vmem_listener_add(struct vmem_region *region,
                       const struct vmem_listener_config *config,

@@ -106,6 +106,51 @@ static void a_system_reset_tries_again_to_give_back_retained_memory(void **u)
 }
 
 /* Rule: RST-03 */
+static void a_system_reset_that_a_listener_refuses_keeps_everything(void **u)
+{
+    struct rig *rig = rig_with_three_runs();
+    struct rig_listener *keeper = rig_listen(rig, "keeper");
+    struct vmem_error err = VMEM_ERROR_INIT;
+    struct rig_shot shot;
+    uint64_t nr_calls;
+
+    (void)u;
+    /* Something that a reset would give back. */
+    rig->memory.discard.error = -EIO;
+    assert_int_equal(rig_unplug(rig, 0, 1), ACK);
+    rig->memory.discard.error = 0;
+    vmem_device_set_driver_features(rig->device, 0);
+    rig_resize(rig, RIG_REGION);
+    rig_resize(rig, RIG_BLOCK);
+    keeper->keep_code = -EADDRINUSE;
+    shot = rig_shot(rig);
+    nr_calls = rig_nr_memory_calls(rig);
+    assert_int_equal(vmem_device_reset(rig->device, VMEM_RESET_SYSTEM, &err),
+                     -EADDRINUSE);
+    rig_assert_error(&err, -EADDRINUSE, VMEM_REASON_LISTENER_VETO,
+                     "system reset", "keeper");
+    rig_assert_same(rig, &shot);
+    assert_int_equal(rig_nr_memory_calls(rig), nr_calls);
+    assert_int_equal(rig_info(rig).has_driver, 0);
+    /* The machine starts again. The other resets ask nobody, and the driver
+     * recovers with UNPLUG ALL: BUSY until the listener lets go. */
+    assert_int_equal(vmem_device_reset(rig->device, VMEM_RESET_DRIVER, NULL),
+                     0);
+    assert_int_equal(vmem_device_reset(rig->device, VMEM_RESET_WAKEUP, NULL),
+                     0);
+    assert_int_equal(rig_unplug_all(rig), VMEM_RESPONSE_BUSY);
+    keeper->keep_code = 0;
+    assert_int_equal(rig_unplug_all(rig), ACK);
+    rig_assert_plugged(rig, "");
+    /* With nothing plugged nobody is asked. */
+    keeper->keep_code = -EBUSY;
+    assert_int_equal(vmem_device_reset(rig->device, VMEM_RESET_SYSTEM, NULL),
+                     0);
+    assert_int_equal(rig_info(rig).retained_size, 0);
+    rig_free(rig);
+}
+
+/* Rule: RST-03 */
 static void while_frozen_a_system_reset_keeps_everything(void **u)
 {
     struct rig *rig = rig_with_three_runs();
@@ -242,6 +287,8 @@ int main(void)
         cmocka_unit_test(a_system_reset_unplugs_everything_and_shrinks_usable),
         cmocka_unit_test(
             a_system_reset_tries_again_to_give_back_retained_memory),
+        cmocka_unit_test(
+            a_system_reset_that_a_listener_refuses_keeps_everything),
         cmocka_unit_test(while_frozen_a_system_reset_keeps_everything),
         cmocka_unit_test(listeners_hear_of_each_plugged_run_exactly_once),
         cmocka_unit_test(suspend_and_wake_up_change_no_block),

@@ -108,6 +108,52 @@ static void while_frozen_it_is_busy_and_content_stays(void **u)
 }
 
 /* Rule: UNP-06 */
+static void what_a_listener_keeps_is_busy_and_content_stays(void **u)
+{
+    struct rig *rig = rig_new(
+        &(struct rig_options){ .real_memory = true,
+                               .region_size = 16 * RIG_MIB,
+                               .config = { .requested_size = 16 * RIG_MIB } });
+    struct rig_listener *first = rig_listen(rig, "first");
+    struct rig_listener *keeper = rig_listen(rig, "keeper");
+    struct vmem_resize_status status;
+    uint64_t nr_calls;
+    struct rig_shot shot;
+
+    (void)u;
+    assert_int_equal(rig_plug(rig, 0, 8), ACK);
+    rig_resize(rig, 0);
+    rig->memory.hva[7] = 0x77;
+    keeper->keep_code = -ETXTBSY;
+    shot = rig_shot(rig);
+    nr_calls = rig_nr_memory_calls(rig);
+    rig_clear_events(rig);
+    assert_int_equal(rig_unplug(rig, 0, 3), BUSY);
+    assert_int_equal(rig->result.reason, VMEM_REASON_LISTENER_VETO);
+    rig_assert_events(rig, "keep keeper 0+3; resize device");
+    rig_assert_same(rig, &shot);
+    assert_int_equal(rig->memory.hva[7], 0x77);
+    assert_int_equal(rig_nr_memory_calls(rig), nr_calls);
+    assert_int_equal(first->nr_asks, 1);
+    status = rig_status(rig);
+    assert_int_equal(status.reason, VMEM_STALL_HOST_BUSY);
+    assert_int_equal(status.busy_reason, VMEM_REASON_LISTENER_VETO);
+    assert_int_equal(status.busy_errno, -ETXTBSY);
+    assert_string_equal(status.busy_by, "keeper");
+    /* What is an error is one before anybody is asked. */
+    assert_int_equal(rig_unplug(rig, 7, 2), ERROR);
+    assert_int_equal(keeper->nr_asks, 1);
+    keeper->keep_code = 0;
+    assert_int_equal(vmem_device_notify_config(rig->device), 0);
+    rig_clear_events(rig);
+    assert_int_equal(rig_unplug(rig, 0, 3), ACK);
+    rig_assert_events(rig, "discard keeper 0+3; discard first 0+3; "
+                           "discard memory 0+3; size device");
+    assert_int_equal(rig->memory.hva[7], 0);
+    rig_free(rig);
+}
+
+/* Rule: UNP-06 */
 static void a_failed_discard_is_acked_and_the_memory_retained(void **u)
 {
     struct rig *rig = rig_new_default();
@@ -208,6 +254,7 @@ int main(void)
         cmocka_unit_test(bad_ranges_are_an_error_even_while_frozen),
         cmocka_unit_test(a_block_that_is_unplugged_already_is_an_error),
         cmocka_unit_test(while_frozen_it_is_busy_and_content_stays),
+        cmocka_unit_test(what_a_listener_keeps_is_busy_and_content_stays),
         cmocka_unit_test(a_failed_discard_is_acked_and_the_memory_retained),
         cmocka_unit_test(a_good_unplug_is_acked_and_keeps_the_usable_region),
         cmocka_unit_test(a_checkerboard_can_be_made_and_filled),

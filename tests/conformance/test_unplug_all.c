@@ -52,6 +52,38 @@ static void while_frozen_it_is_busy_and_nothing_changes(void **u)
     rig_free(rig);
 }
 
+/* All or nothing: the last of three runs is kept. */
+/* Rule: ALL-02 */
+static void what_a_listener_keeps_is_busy_and_nothing_changes(void **u)
+{
+    struct rig *rig = rig_new_default();
+    const struct vmem_range high = { 32 * RIG_BLOCK, RIG_REGION / 2 };
+    struct rig_listener *keeper;
+    struct rig_shot shot;
+
+    (void)u;
+    rig_listen(rig, "l");
+    keeper = rig_listen_to(rig, "keeper", high, 0, 0);
+    plug_three_runs(rig);
+    rig_resize(rig, 20 * RIG_BLOCK);
+    keeper->keep_code = -EBUSY;
+    shot = rig_shot(rig);
+    rig_clear_events(rig);
+    assert_int_equal(rig_unplug_all(rig), BUSY);
+    assert_int_equal(rig->result.reason, VMEM_REASON_LISTENER_VETO);
+    rig_assert_events(rig, "keep keeper 60+10; resize device");
+    rig_assert_same(rig, &shot);
+    /* What it does not have, it cannot keep. */
+    assert_int_equal(rig_unplug(rig, 0, 1), ACK);
+    assert_int_equal(rig_unplug_all(rig), BUSY);
+    keeper->keep_code = 0;
+    assert_int_equal(rig_unplug_all(rig), ACK);
+    rig_assert_plugged(rig, "");
+    keeper->keep_code = -EBUSY;
+    assert_int_equal(rig_unplug_all(rig), ACK);
+    rig_free(rig);
+}
+
 /* Rule: ALL-02 ALL-03 */
 static void failed_discards_are_acked_and_the_memory_retained(void **u)
 {
@@ -209,6 +241,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(everything_after_the_type_is_ignored),
         cmocka_unit_test(while_frozen_it_is_busy_and_nothing_changes),
+        cmocka_unit_test(what_a_listener_keeps_is_busy_and_nothing_changes),
         cmocka_unit_test(failed_discards_are_acked_and_the_memory_retained),
         cmocka_unit_test(every_block_is_unplugged_and_can_be_plugged_again),
         cmocka_unit_test(

@@ -388,6 +388,24 @@ static void replay_request(struct vmem_region *region,
                event->state);
 }
 
+static void replay_reset(struct vmem_region *region, struct vmem_device *device,
+                         const struct vmem_trace_event *event)
+{
+    bool refused = event->reason == VMEM_REASON_LISTENER_VETO;
+    int ret;
+
+    if (refused) {
+        vmem_region_freeze(region, "replay", NULL);
+    }
+    ret = vmem_device_reset(device, event->type, NULL);
+    if (refused) {
+        vmem_region_thaw(region, "replay", NULL);
+    }
+    fuzz_check((ret < 0) == (event->code < 0) &&
+                   (ret == event->code || refused),
+               "reset replayed");
+}
+
 static void replay_event(struct vmem_region *region, struct vmem_device *device,
                          const struct vmem_trace_event *event)
 {
@@ -400,8 +418,7 @@ static void replay_event(struct vmem_region *region, struct vmem_device *device,
                    "resize replayed");
         break;
     case VMEM_TRACE_RESET:
-        fuzz_check(vmem_device_reset(device, event->type, NULL) == event->code,
-                   "reset replayed");
+        replay_reset(region, device, event);
         break;
     case VMEM_TRACE_FREEZE:
         fuzz_check((event->frozen ? vmem_region_freeze(region, "it", NULL)

@@ -214,7 +214,9 @@ static void add_listener(struct device_world *world, struct fuzz_input *input,
     recorder->window.size = model->size;
     recorder->granularity = model->granularity;
     recorder->flags = (options & 5) == 5 ? VMEM_LISTENER_EXACT_DISCARD : 0;
+    model->exact = (options & 5) == 5;
     recorder->touches = (options & 8) != 0;
+    recorder->may_object = (options & 16) != 0;
     ret = recorder_add(recorder, world->region, &err);
     fuzz_check(ret == 0, "%s", err.message);
     if (world->model.has_memory) {
@@ -232,20 +234,49 @@ static void remove_listener(struct device_world *world, unsigned i)
     world->model.listeners[i].is_there = false;
 }
 
+/* A listener that refuses its nth call, from 1, of a kind. */
+static void arm(struct device_world *world, unsigned i, unsigned nth)
+{
+    struct recorder *recorder = &world->listeners[i];
+
+    world->model.veto_by = (int)i;
+    world->model.veto_at = nth;
+    recorder->veto_at = recorder->nr_populates + nth - 1;
+    if (recorder->may_object) {
+        world->model.keep_by = (int)i;
+        world->model.keep_at = nth;
+        world->model.keep_code = recorder->veto_code;
+        recorder->keep_at = recorder->nr_asks + nth - 1;
+    }
+}
+
+static void disarm(struct device_world *world, unsigned i)
+{
+    world->model.veto_by = -1;
+    world->model.keep_by = -1;
+    world->listeners[i].veto_at = UINT64_MAX;
+    world->listeners[i].keep_at = UINT64_MAX;
+}
+
 /* The next request meets a listener that refuses. */
 static void request_with_veto(struct device_world *world,
                               struct fuzz_input *input, unsigned i)
 {
-    struct recorder *recorder = &world->listeners[i];
-
-    if (recorder->listener != NULL) {
-        world->model.veto_by = (int)i;
-        world->model.veto_at = 1 + fuzz_below(input, 8);
-        recorder->veto_at = recorder->nr_populates + world->model.veto_at - 1;
+    if (world->listeners[i].listener != NULL) {
+        arm(world, i, 1 + fuzz_below(input, 8));
     }
     request(world, input);
-    world->model.veto_by = -1;
-    recorder->veto_at = UINT64_MAX;
+    disarm(world, i);
+}
+
+static void reset_with_veto(struct device_world *world, unsigned i,
+                            uint32_t kind)
+{
+    if (world->listeners[i].listener != NULL) {
+        arm(world, i, 1);
+    }
+    reset(world, kind);
+    disarm(world, i);
 }
 
 static void break_memory(struct device_world *world, uint8_t what)
@@ -416,7 +447,11 @@ static void step(struct device_world *world, struct fuzz_input *input)
         resize(world, input);
         break;
     case 7:
-        reset(world, arg % 5);
+        if (arg < 10) {
+            reset(world, arg % 5);
+        } else {
+            reset_with_veto(world, arg % NR_LISTENERS, arg % 5);
+        }
         break;
     case 8:
         toggle_freeze(world, arg % NR_OWNERS);

@@ -145,7 +145,7 @@ static void populate(struct region_world *world, unsigned source,
         return;
     }
     if (change.vetoer >= 0) {
-        region_change_check_veto(world, &change, ret, &err);
+        region_change_check_veto(world, change.vetoer, ret, &err);
     } else {
         fuzz_check(ret == 0, "ret %d: %s", ret, err.message);
         set_model(world, source, range, true);
@@ -157,18 +157,26 @@ static void populate(struct region_world *world, unsigned source,
 static void discard(struct region_world *world, unsigned source,
                     const struct vmem_range *range)
 {
+    struct vmem_error err = VMEM_ERROR_INIT;
     struct region_change change;
     int expected;
     int ret;
 
     expected = check_source_change(world, source, range);
     region_change_find(world, source, range, false, &change);
-    ret = vmem_source_discard(world->sources[source], range, NULL);
-    fuzz_check(ret == expected, "ret %d, not %d", ret, expected);
-    if (ret < 0) {
+    region_change_find_keeper(world, &change);
+    ret = vmem_source_discard(world->sources[source], range, &err);
+    if (expected < 0) {
+        fuzz_check(ret == expected, "ret %d, not %d", ret, expected);
         region_change_check_quiet(world);
         return;
     }
+    region_change_check_asks(world, &change);
+    if (change.keeper >= 0) {
+        region_change_check_veto(world, change.keeper, ret, &err);
+        return;
+    }
+    fuzz_check(ret == 0, "ret %d: %s", ret, err.message);
     set_model(world, source, range, false);
     region_change_check_discard(world, &change);
 }
@@ -185,7 +193,8 @@ static void add_source(struct region_world *world, unsigned i,
     };
     const uint64_t size = (uint64_t)world->nr_units << world->unit_shift;
     struct vmem_source *source = NULL;
-    struct region_change change = { .vetoer = -1 };
+    struct region_change change = { .vetoer = -1, .keeper = -1 };
+    struct vmem_error err = VMEM_ERROR_INIT;
     int expected = 0;
     int ret;
 
@@ -209,18 +218,25 @@ static void add_source(struct region_world *world, unsigned i,
             }
         }
     }
-    ret = vmem_source_add(world->region, &config, &source, NULL);
-    fuzz_check(ret == expected, "ret %d, not %d", ret, expected);
-    if (ret < 0) {
-        fuzz_check(source == NULL, "touched on failure");
-        region_change_check_quiet(world);
-        return;
-    }
-    world->sources[i] = source;
     for (unsigned unit = 0; unit < world->nr_units; unit++) {
         change.units[unit] =
             world->populated[unit] && (flags & VMEM_SOURCE_POPULATED) == 0;
     }
+    region_change_find_keeper(world, &change);
+    ret = vmem_source_add(world->region, &config, &source, &err);
+    fuzz_check((source == NULL) == (ret < 0), "touched on failure");
+    if (expected < 0) {
+        fuzz_check(ret == expected, "ret %d, not %d", ret, expected);
+        region_change_check_quiet(world);
+        return;
+    }
+    region_change_check_asks(world, &change);
+    if (change.keeper >= 0) {
+        region_change_check_veto(world, change.keeper, ret, &err);
+        return;
+    }
+    fuzz_check(ret == 0, "ret %d: %s", ret, err.message);
+    world->sources[i] = source;
     model_source_add(world->model, i, block_size >> world->unit_shift,
                      (flags & VMEM_SOURCE_DISCARDS) != 0,
                      (flags & VMEM_SOURCE_POPULATED) != 0);
@@ -255,7 +271,7 @@ static void remove_source(struct region_world *world, unsigned i)
         return;
     }
     if (change.vetoer >= 0) {
-        region_change_check_veto(world, &change, ret, &err);
+        region_change_check_veto(world, change.vetoer, ret, &err);
     } else {
         fuzz_check(ret == 0, "ret %d: %s", ret, err.message);
         world->sources[i] = NULL;
@@ -355,6 +371,7 @@ static void add_listener(struct region_world *world, struct fuzz_input *input,
     listener->flags = (options & 16) != 0 ? VMEM_LISTENER_EXACT_DISCARD : 0;
     listener->flags += (options & 96) == 96 ? 2 : 0;
     listener->touches = (options & 32) != 0;
+    listener->may_object = (options & 96) == 64;
 
     expected = check_listener(world, listener);
     if (expected == 0 && listener->window.size == 0) {
@@ -407,6 +424,7 @@ static void remove_listener(struct region_world *world, unsigned i)
                                           world->nr_units,
                                           region_change_is_exact(listener)),
                "discards");
+    fuzz_check(listener->nr_asks == 0, "asked");
     while (world->order[at] != i) {
         at++;
     }
@@ -443,6 +461,36 @@ static int count_call(const struct vmem_range *range, void *opaque)
     return 5;
 }
 
+/* One source's bits of the pages, each of units that the model has. */
+static void expand_source(struct region_world *world, unsigned source,
+                          const struct vmem_range *window, uint64_t page_size,
+                          int expected)
+{
+    const struct model_source *model = &world->model->sources[source];
+    uint64_t words[MAX_UNITS * 8 / 64 + 1];
+    uint64_t nr_pages = expected == 0 ? window->size / page_size : 0;
+    int ret;
+
+    memset(words, 0xa5, sizeof(words));
+    ret = vmem_source_get_page_bitmap(world->sources[source], window, page_size,
+                                      words);
+    fuzz_check(ret == expected, "ret %d, not %d", ret, expected);
+    for (uint64_t i = 0; i < (nr_pages + 63) / 64 * 64; i++) {
+        uint64_t start = window->offset + i * page_size;
+        bool has = i < nr_pages;
+
+        for (uint64_t unit = start >> world->unit_shift;
+             has && unit <= (start + (page_size - 1)) >> world->unit_shift;
+             unit++) {
+            has = model->has[unit];
+        }
+        fuzz_check((words[i / 64] >> (i % 64) & 1) == has, "page %llu of %u",
+                   (unsigned long long)i, source);
+    }
+    fuzz_check(words[(nr_pages + 63) / 64] == UINT64_C(0xa5a5a5a5a5a5a5a5),
+               "written behind the end");
+}
+
 /* One bit for each page, any size of page. */
 static void expand(struct region_world *world, const struct vmem_range *window,
                    uint64_t page_size)
@@ -474,6 +522,11 @@ static void expand(struct region_world *world, const struct vmem_range *window,
     }
     fuzz_check(words[(nr_pages + 63) / 64] == UINT64_C(0xa5a5a5a5a5a5a5a5),
                "written behind the end");
+    for (unsigned i = 0; i < NR_SOURCES; i++) {
+        if (world->sources[i] != NULL) {
+            expand_source(world, i, window, page_size, expected);
+        }
+    }
 }
 
 /* Any alignment, any numbers. */
@@ -544,6 +597,8 @@ static void arm(struct region_world *world, struct fuzz_input *input)
     } else if (kind < 7) {
         world->listeners[kind - 3].veto_at =
             (what & 128) != 0 ? UINT64_MAX : at & 15;
+        world->listeners[kind - 3].keep_at =
+            (what & 128) != 0 ? UINT64_MAX : at >> 4;
         world->listeners[kind - 3].veto_code = codes[what >> 3 & 3];
     } else {
         world->fail_alloc = !world->fail_alloc;

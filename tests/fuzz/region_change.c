@@ -54,6 +54,23 @@ void region_change_find_vetoer(const struct region_world *world,
     }
 }
 
+void region_change_find_keeper(const struct region_world *world,
+                               struct region_change *change)
+{
+    change->keeper = -1;
+    for (unsigned i = 0; i < world->nr_listeners; i++) {
+        const struct recorder *listener = &world->listeners[world->order[i]];
+
+        if (listener->may_object &&
+            region_change_nr_calls(
+                world, listener, change->units, world->nr_units,
+                region_change_is_exact(listener)) > listener->keep_at) {
+            change->keeper = (int)i;
+            return;
+        }
+    }
+}
+
 void region_change_find(const struct region_world *world, unsigned source,
                         const struct vmem_range *range, bool populated,
                         struct region_change *change)
@@ -81,7 +98,8 @@ void region_change_check_quiet(const struct region_world *world)
     for (unsigned i = 0; i < NR_LISTENERS; i++) {
         const struct recorder *listener = &world->listeners[i];
 
-        fuzz_check(listener->nr_populates == 0 && listener->nr_discards == 0,
+        fuzz_check(listener->nr_populates == 0 && listener->nr_discards == 0 &&
+                       listener->nr_asks == 0,
                    "%s was called", listener->name);
     }
 }
@@ -115,6 +133,7 @@ void region_change_check_populate(const struct region_world *world,
         fuzz_check(listener->nr_discards == discards,
                    "%s: %llu discards, not %zu", listener->name,
                    (unsigned long long)listener->nr_discards, discards);
+        fuzz_check(listener->nr_asks == 0, "%s: asked", listener->name);
         fuzz_check(populates == 0 || listener->first_sequence > last,
                    "%s: out of order", listener->name);
         if (populates > 0 && change->vetoer < 0) {
@@ -144,12 +163,42 @@ void region_change_check_discard(const struct region_world *world,
     }
 }
 
-void region_change_check_veto(const struct region_world *world,
-                              const struct region_change *change, int ret,
-                              const struct vmem_error *err)
+void region_change_check_asks(const struct region_world *world,
+                              const struct region_change *change)
 {
-    const struct recorder *listener =
-        &world->listeners[world->order[change->vetoer]];
+    uint64_t last = 0;
+
+    for (unsigned i = 0; i < world->nr_listeners; i++) {
+        const struct recorder *listener = &world->listeners[world->order[i]];
+        size_t asks = 0;
+
+        if (listener->may_object &&
+            (change->keeper < 0 || (int)i < change->keeper)) {
+            asks = region_change_nr_calls(world, listener, change->units,
+                                          world->nr_units,
+                                          region_change_is_exact(listener));
+        } else if ((int)i == change->keeper) {
+            asks = listener->keep_at + 1;
+        }
+        fuzz_check(listener->nr_asks == asks, "%s: asked %llu times, not %zu",
+                   listener->name, (unsigned long long)listener->nr_asks, asks);
+        fuzz_check(asks == 0 || listener->last_ask_sequence > last,
+                   "%s: asked out of order", listener->name);
+        last = asks > 0 ? listener->last_ask_sequence : last;
+    }
+    for (unsigned i = 0; i < world->nr_listeners; i++) {
+        const struct recorder *listener = &world->listeners[world->order[i]];
+
+        fuzz_check(listener->nr_discards == 0 ||
+                       (change->keeper < 0 && listener->first_sequence > last),
+                   "%s: told too early", listener->name);
+    }
+}
+
+void region_change_check_veto(const struct region_world *world, int vetoer,
+                              int ret, const struct vmem_error *err)
+{
+    const struct recorder *listener = &world->listeners[world->order[vetoer]];
 
     fuzz_check(ret == (listener->veto_code < 0 ? listener->veto_code : -EINVAL),
                "ret %d, vetoed with %d", ret, listener->veto_code);

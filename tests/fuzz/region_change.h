@@ -9,6 +9,7 @@ struct region_change {
     bool units[MAX_UNITS]; /* that become populated, or discarded */
     int vetoer;            /* index in order, or -1 */
     unsigned told;         /* unit up to which the vetoer was told */
+    int keeper;            /* who refuses a discard: index in order, or -1 */
 };
 
 /* Calls that tell a listener of units before end: one for each run, or for each
@@ -28,6 +29,10 @@ unsigned region_change_find_veto(const struct region_world *world,
 void region_change_find_vetoer(const struct region_world *world,
                                struct region_change *change);
 
+/* Sets keeper for the units of the change, which are to be discarded. */
+void region_change_find_keeper(const struct region_world *world,
+                               struct region_change *change);
+
 /* Units of a source that would be seen to change; all of them if range is
  * NULL. populated: they become populated. */
 void region_change_find(const struct region_world *world, unsigned source,
@@ -42,9 +47,13 @@ void region_change_check_populate(const struct region_world *world,
 void region_change_check_discard(const struct region_world *world,
                                  const struct region_change *change);
 
-/* A veto came back as it was. */
-void region_change_check_veto(const struct region_world *world,
-                              const struct region_change *change, int ret,
-                              const struct vmem_error *err);
+/* Everybody was asked about a discard up to the one who refused, if any, and before
+ * anybody was told. */
+void region_change_check_asks(const struct region_world *world,
+                              const struct region_change *change);
+
+/* The veto of this one, by its place in the order, came back as it was. */
+void region_change_check_veto(const struct region_world *world, int vetoer,
+                              int ret, const struct vmem_error *err);
 
 #endif /* TESTS_FUZZ_REGION_CHANGE_H */

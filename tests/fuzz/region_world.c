@@ -494,7 +494,7 @@ void region_world_begin(struct region_world *world)
 
         world->nr_populates += listener->nr_populates;
         world->nr_discards += listener->nr_discards;
-        world->nr_vetoes += listener->nr_vetoes;
+        world->nr_vetoes += listener->nr_vetoes + listener->nr_keeps;
         recorder_forget_calls(listener);
     }
     world->failed_alloc = false;
@@ -605,7 +605,8 @@ static void check_info(const struct region_world *world)
     for (unsigned i = 0; i < NR_LISTENERS; i++) {
         info.nr_populate_calls -= world->listeners[i].nr_populates;
         info.nr_discard_calls -= world->listeners[i].nr_discards;
-        info.nr_vetoes -= world->listeners[i].nr_vetoes;
+        info.nr_vetoes -=
+            world->listeners[i].nr_vetoes + world->listeners[i].nr_keeps;
     }
     fuzz_check(info.nr_populate_calls == world->nr_populates, "populates");
     fuzz_check(info.nr_discard_calls == world->nr_discards, "discards");

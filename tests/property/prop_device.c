@@ -220,6 +220,26 @@ static void arm_veto(struct pair *pair)
         pair->listeners[who]->fail_at =
             pair->listeners[who]->nr_populates + pair->model.veto_at;
     }
+    pair->model.keep_by = -1;
+    who = (int)below(pair, MODEL_MAX_LISTENERS);
+    if (one_in(pair, 8) && pair->listeners[who] != NULL) {
+        pair->model.keep_by = who;
+        pair->model.keep_at = 1;
+        pair->model.keep_code = -EPERM;
+        pair->listeners[who]->keep_code = -EPERM;
+    }
+}
+
+static void disarm(struct pair *pair)
+{
+    pair->model.veto_by = -1;
+    pair->model.keep_by = -1;
+    for (int i = 0; i < MODEL_MAX_LISTENERS; i++) {
+        if (pair->listeners[i] != NULL) {
+            pair->listeners[i]->fail_at = 0;
+            pair->listeners[i]->keep_code = 0;
+        }
+    }
 }
 
 static void do_request(struct pair *pair)
@@ -259,12 +279,7 @@ static void do_request(struct pair *pair)
         assert_int_equal(result.type, request[0]);
     }
     pair->answers[request[0] & 3][verdict == 0 ? expected[0] : 4]++;
-    pair->model.veto_by = -1;
-    for (int i = 0; i < MODEL_MAX_LISTENERS; i++) {
-        if (pair->listeners[i] != NULL) {
-            pair->listeners[i]->fail_at = 0;
-        }
-    }
+    disarm(pair);
 }
 
 /* The host's side. */
@@ -288,8 +303,10 @@ static void do_reset(struct pair *pair)
 {
     uint32_t kind = (uint32_t)below(pair, 5);
 
+    arm_veto(pair);
     assert_int_equal(vmem_device_reset(pair->rig->device, kind, NULL),
                      model_reset(&pair->model, kind));
+    disarm(pair);
 }
 
 static void do_freeze(struct pair *pair)

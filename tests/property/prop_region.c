@@ -49,6 +49,7 @@ static struct {
     uint64_t nr_done;
     uint64_t nr_frozen;
     uint64_t nr_vetoed;
+    uint64_t nr_kept;
     uint64_t nr_without_memory;
     uint64_t nr_unzeroed;
     uint64_t nr_discards_failed;
@@ -105,6 +106,7 @@ static void set_faults(struct run *run)
     fake_calls_succeed(&run->memory.zeros);
     for (size_t i = 0; i < NR_LISTENERS; i++) {
         run->listeners[i].veto_at = UINT64_MAX;
+        run->listeners[i].keep_at = UINT64_MAX;
         recorder_forget_calls(&run->listeners[i]);
     }
     if (one_in(run, 4)) {
@@ -127,6 +129,11 @@ static void set_faults(struct run *run)
 
         run->listeners[run->order[i]].veto_at = up_to(run, 4) / 2;
     }
+    for (size_t i = 0; i < run->nr_listeners; i++) {
+        if (one_in(run, 8)) {
+            run->listeners[run->order[i]].keep_at = up_to(run, 4) / 2;
+        }
+    }
     for (size_t i = 0; i < NR_LISTENERS; i++) {
         if (run->listeners[i].listener == NULL && one_in(run, 3)) {
             run->listeners[i].veto_at = up_to(run, 4);
@@ -144,14 +151,70 @@ static uint64_t count_vetoes(const struct run *run)
     return nr_vetoes;
 }
 
+/* Who is asked, how often, and does somebody refuse, when all that is populated
+ * now and not in the model of afterwards goes? In the order of registration, until
+ * the first refusal. */
+static bool predict_refusal(const struct run *run, const struct model *after,
+                            uint64_t *nr_asks)
+{
+    bool vanishing[MODEL_MAX_UNITS];
+    bool refused = false;
+
+    for (size_t i = 0; i < run->size; i++) {
+        vanishing[i] = run->now[i] && !model_is_populated(after, i);
+    }
+    for (size_t i = 0; i < run->nr_listeners; i++) {
+        const struct recorder *it = &run->listeners[run->order[i]];
+        const bool exact = (it->flags & VMEM_LISTENER_EXACT_DISCARD) != 0;
+        const size_t first = it->window.offset;
+
+        nr_asks[i] = 0;
+        if (it->may_object && !refused && !is_frozen(run)) {
+            nr_asks[i] =
+                model_count_calls(vanishing, first, first + it->window.size,
+                                  exact ? it->granularity : 0);
+            refused = it->keep_at < nr_asks[i];
+            nr_asks[i] = refused ? it->keep_at + 1 : nr_asks[i];
+        }
+    }
+    return refused;
+}
+
+/* And they were, before anybody was told. */
+static void check_asks(const struct run *run, const uint64_t *nr_asks)
+{
+    uint64_t last_ask = 0;
+
+    for (size_t i = 0; i < run->nr_listeners; i++) {
+        const struct recorder *it = &run->listeners[run->order[i]];
+
+        if (it->nr_asks != nr_asks[i]) {
+            disagree(run, "%s was asked %" PRIu64 " times, not %" PRIu64,
+                     it->name, it->nr_asks, nr_asks[i]);
+        }
+        if (it->nr_asks > 0) {
+            AGREE(run, it->last_ask_sequence > last_ask);
+            last_ask = it->last_ask_sequence;
+        }
+    }
+    for (size_t i = 0; i < run->nr_listeners; i++) {
+        const struct recorder *it = &run->listeners[run->order[i]];
+
+        AGREE(run, it->nr_discards == 0 || it->first_sequence > last_ask);
+    }
+}
+
 /* What a change that can fail must return, given what went wrong in it. */
-static void check_code(struct run *run, int ret)
+static void check_code(struct run *run, int ret, bool refused)
 {
     int expected = 0;
 
     if (is_frozen(run)) {
         expected = -EBUSY;
         totals.nr_frozen++;
+    } else if (refused) {
+        expected = VETO;
+        totals.nr_kept++;
     } else if (run->memory.zeros.nr_failed > 0) {
         expected = UNZEROED;
         totals.nr_unzeroed++;
@@ -359,8 +422,11 @@ static void change_source(struct run *run, bool populate)
 {
     const size_t which = up_to(run, NR_SOURCES - 1);
     struct vmem_source *source = run->sources[which];
+    uint64_t nr_asks[NR_LISTENERS] = { 0 };
     bool wanted_before[MODEL_MAX_UNITS];
+    struct model after = run->model;
     struct vmem_range range;
+    bool refused;
     int ret;
 
     if (source == NULL) {
@@ -370,11 +436,14 @@ static void change_source(struct run *run, bool populate)
         wanted_before[i] = model_is_wanted(&run->model, i);
     }
     range = random_blocks(run, run->model.sources[which].block_units, populate);
+    model_set(&after, which, range.offset, range.size, populate);
+    refused = predict_refusal(run, &after, nr_asks);
     ret = populate ? vmem_source_populate(source, &range, NULL)
                    : vmem_source_discard(source, &range, NULL);
-    check_code(run, ret);
+    check_asks(run, nr_asks);
+    check_code(run, ret, refused);
     if (ret == 0) {
-        model_set(&run->model, which, range.offset, range.size, populate);
+        run->model = after;
     }
     check_all(run, ret == 0);
     if (ret == 0 && populate) {
@@ -417,21 +486,27 @@ static void add_source(struct run *run)
                  (populated ? VMEM_SOURCE_POPULATED : 0),
     };
     struct vmem_source *source = NULL;
+    uint64_t nr_asks[NR_LISTENERS] = { 0 };
+    struct model after = run->model;
     int expected = 0;
     int ret = vmem_source_add(run->region, &config, &source, NULL);
 
+    model_source_add(&after, which, config.block_size, discards, populated);
     if (is_frozen(run)) {
         expected = -EBUSY;
     } else if (run->sources[which] != NULL) {
         expected = -EEXIST;
     } else if (config.block_size < largest_granularity(run)) {
         expected = -EBUSY;
+    } else if (predict_refusal(run, &after, nr_asks)) {
+        expected = VETO;
+        totals.nr_kept++;
     }
     AGREE(run, ret == expected);
+    check_asks(run, nr_asks);
     if (ret == 0) {
         run->sources[which] = source;
-        model_source_add(&run->model, which, config.block_size, discards,
-                         populated);
+        run->model = after;
     }
     check_all(run, ret == 0);
 }
@@ -445,7 +520,8 @@ static void remove_source(struct run *run)
         return;
     }
     ret = vmem_source_remove(run->sources[which], NULL);
-    check_code(run, ret);
+    check_asks(run, (const uint64_t[NR_LISTENERS]){ 0 });
+    check_code(run, ret, false);
     if (ret == 0) {
         run->sources[which] = NULL;
         model_source_remove(&run->model, which);
@@ -479,6 +555,7 @@ static void add_listener(struct run *run)
                     : 0;
     it->memory = &run->memory;
     it->touches = one_in(run, 2);
+    it->may_object = one_in(run, 2);
     has_chunk_that_fits =
         smallest_block(run) == run->size || /* without sources any will do */
         it->granularity <= smallest_block(run);
@@ -517,7 +594,8 @@ static void remove_listener(struct run *run)
     }
     it = &run->listeners[run->order[i]];
     AGREE(run, recorder_remove(it, NULL) == 0);
-    AGREE(run, it->nr_destroys == 1 && it->nr_populates == 0);
+    AGREE(run,
+          it->nr_destroys == 1 && it->nr_populates == 0 && it->nr_asks == 0);
     if (it->nr_complaints > 0) {
         disagree(run, "%s", it->complaint);
     }
@@ -805,16 +883,17 @@ int main(int argc, char **argv)
     printf("%lu seeds from %lu on, %lu operations each: all agree\n", nr_seeds,
            first_seed, nr_ops);
     printf("changes: %" PRIu64 " done, %" PRIu64 " frozen, %" PRIu64
-           " vetoed, %" PRIu64 " without memory, %" PRIu64
+           " vetoed, %" PRIu64 " kept, %" PRIu64 " without memory, %" PRIu64
            " not zeroed; %" PRIu64 " calls, %" PRIu64 " discards failed\n",
-           totals.nr_done, totals.nr_frozen, totals.nr_vetoed,
+           totals.nr_done, totals.nr_frozen, totals.nr_vetoed, totals.nr_kept,
            totals.nr_without_memory, totals.nr_unzeroed, totals.nr_calls,
            totals.nr_discards_failed);
     /* Small runs, made to reproduce something, may miss the rare ones. */
     return nr_seeds * nr_ops < 100000 ||
                    (totals.nr_done > 0 && totals.nr_frozen > 0 &&
-                    totals.nr_vetoed > 0 && totals.nr_without_memory > 0 &&
-                    totals.nr_unzeroed > 0 && totals.nr_discards_failed > 0)
+                    totals.nr_vetoed > 0 && totals.nr_kept > 0 &&
+                    totals.nr_without_memory > 0 && totals.nr_unzeroed > 0 &&
+                    totals.nr_discards_failed > 0)
                ? 0
                : 1;
 }

@@ -34,6 +34,13 @@ static void on_discard(const struct vmem_range *range, void *opaque)
     inside(opaque, STAGE_LISTENER_DISCARD);
 }
 
+static int on_may_discard(const struct vmem_range *range, void *opaque)
+{
+    (void)range;
+    inside(opaque, STAGE_LISTENER_MAY_DISCARD);
+    return 0;
+}
+
 static void on_destroy(void *opaque)
 {
     inside(opaque, STAGE_LISTENER_DESTROY);
@@ -44,6 +51,7 @@ static const struct vmem_listener_ops listener_ops = {
     .populate = on_populate,
     .discard = on_discard,
     .destroy = on_destroy,
+    .may_discard = on_may_discard,
 };
 
 static int ignore_range(const struct vmem_range *range, void *opaque)
@@ -518,6 +526,7 @@ void stage_enter(struct stage *it, enum stage_callback callback)
     switch (callback) {
     case STAGE_LISTENER_POPULATE:
     case STAGE_LISTENER_DISCARD:
+    case STAGE_LISTENER_MAY_DISCARD:
     case STAGE_MEMORY_DISCARD:
     case STAGE_MEMORY_POPULATE:
         vmem_source_populate(it->source, &low, NULL);
@@ -588,6 +597,7 @@ enum stage_lock stage_lock_of(enum stage_callback callback)
     switch (callback) {
     case STAGE_LISTENER_POPULATE:
     case STAGE_LISTENER_DISCARD:
+    case STAGE_LISTENER_MAY_DISCARD:
     case STAGE_MEMORY_POPULATE:
     case STAGE_MEMORY_DISCARD:
     case STAGE_MEMORY_ZERO:
@@ -610,6 +620,7 @@ const char *stage_callback_name(enum stage_callback callback)
     static const char *const names[] = {
         [STAGE_LISTENER_POPULATE] = "listener `populate`",
         [STAGE_LISTENER_DISCARD] = "listener `discard`",
+        [STAGE_LISTENER_MAY_DISCARD] = "listener `may_discard`",
         [STAGE_LISTENER_DESTROY] = "listener `destroy`",
         [STAGE_MEMORY_DISCARD] = "backing `discard`",
         [STAGE_MEMORY_POPULATE] = "backing `populate`",
@@ -769,10 +780,11 @@ static int count_range(const struct vmem_range *range, void *opaque)
     return 0;
 }
 
-static int walk(struct vmem_region *region)
+static int walk(struct vmem_region *region, const struct vmem_source *source)
 {
     unsigned int nr_runs = 0;
     uint64_t word = 0;
+    uint64_t source_word = 0;
     int ret =
         vmem_region_for_each_populated(region, &high, count_range, &nr_runs);
 
@@ -783,17 +795,22 @@ static int walk(struct vmem_region *region)
     if (ret == 0) {
         ret = vmem_region_get_page_bitmap(region, &high, UNIT, &word);
     }
-    return ret < 0 ? ret : nr_runs == 2 && word == 0xf ? 0 : -EPROTO;
+    if (ret == 0) {
+        ret = vmem_source_get_page_bitmap(source, &high, UNIT, &source_word);
+    }
+    return ret < 0                                             ? ret
+           : nr_runs == 2 && word == 0xf && source_word == 0xf ? 0
+                                                               : -EPROTO;
 }
 
 static int call_walk_own(struct stage *it)
 {
-    return walk(it->region);
+    return walk(it->region, it->source);
 }
 
 static int call_walk_other(struct stage *it)
 {
-    return walk(it->other);
+    return walk(it->other, it->other_source);
 }
 
 static int call_hold_own(struct stage *it)
@@ -1187,10 +1204,10 @@ const struct stage_call stage_calls[] = {
       "vmem_vm_is_discard_needed",
       STAGE_ASK, 0, call_claims },
     { "vmem_region_for_each_populated vmem_region_for_each_discarded "
-      "vmem_region_get_page_bitmap",
+      "vmem_region_get_page_bitmap vmem_source_get_page_bitmap",
       STAGE_WALK_OWN, 0, call_walk_own },
     { "vmem_region_for_each_populated vmem_region_for_each_discarded "
-      "vmem_region_get_page_bitmap",
+      "vmem_region_get_page_bitmap vmem_source_get_page_bitmap",
       STAGE_WALK_OTHER, 0, call_walk_other },
     { "vmem_region_with_populated", STAGE_HOLD_OWN, 0, call_hold_own },
     { "vmem_region_with_populated", STAGE_HOLD_OTHER, 0, call_hold_other },

@@ -55,6 +55,7 @@ void model_init(struct device_model *model,
     model->plugged = g_new0(bool, model->nr_blocks + 1);
     model->retained = g_new0(bool, model->nr_blocks + 1);
     model->veto_by = -1;
+    model->keep_by = -1;
 }
 
 void model_clear(struct device_model *model)
@@ -121,17 +122,12 @@ static bool is_range_ok(const struct device_model *model, uint64_t gpa,
            end <= (wide)model->gpa + model->usable_region_size;
 }
 
-/* Does the next plug of these bytes meet a veto? */
-static bool is_vetoed(const struct device_model *model, uint64_t offset,
-                      uint64_t size)
+/* How many calls tell a listener of these bytes, in chunks or all at once? */
+static uint64_t count_calls(const struct model_listener *listener, bool chunks,
+                            uint64_t offset, uint64_t size)
 {
-    const struct model_listener *listener;
     uint64_t nr_calls = 0;
 
-    if (model->veto_by < 0 || !model->listeners[model->veto_by].is_there) {
-        return false;
-    }
-    listener = &model->listeners[model->veto_by];
     for (uint64_t pos = offset; pos < offset + size; pos++) {
         uint64_t next = offset + size;
 
@@ -142,12 +138,46 @@ static bool is_vetoed(const struct device_model *model, uint64_t offset,
             break;
         }
         nr_calls++;
-        if (listener->granularity != 0) {
+        if (chunks && listener->granularity != 0) {
             next = (pos / listener->granularity + 1) * listener->granularity;
         }
         pos = next - 1;
     }
-    return nr_calls >= model->veto_at;
+    return nr_calls;
+}
+
+/* Does the next plug of these bytes meet a veto? */
+static bool is_vetoed(const struct device_model *model, uint64_t offset,
+                      uint64_t size)
+{
+    return model->veto_by >= 0 && model->listeners[model->veto_by].is_there &&
+           count_calls(&model->listeners[model->veto_by], true, offset, size) >=
+               model->veto_at;
+}
+
+/* Does a listener refuse to let go of what is plugged of these blocks? */
+static bool is_kept(const struct device_model *model, uint64_t first,
+                    uint64_t nr_blocks)
+{
+    const struct model_listener *listener;
+    uint64_t nr_asks = 0;
+    uint64_t nr_in_run = 0;
+
+    if (model->keep_by < 0 || !model->listeners[model->keep_by].is_there) {
+        return false;
+    }
+    listener = &model->listeners[model->keep_by];
+    for (uint64_t i = first; i <= first + nr_blocks; i++) {
+        if (i < first + nr_blocks && model->plugged[i]) {
+            nr_in_run++;
+        } else if (nr_in_run > 0) {
+            nr_asks += count_calls(listener, listener->exact,
+                                   (i - nr_in_run) * model->block_size,
+                                   nr_in_run * model->block_size);
+            nr_in_run = 0;
+        }
+    }
+    return nr_asks >= model->keep_at;
 }
 
 static void forget_memory(struct device_model *model, uint64_t first,
@@ -207,7 +237,7 @@ static uint16_t unplug(struct device_model *model, uint64_t gpa,
             return VMEM_RESPONSE_ERROR;
         }
     }
-    if (model->nr_freezers > 0) {
+    if (model->nr_freezers > 0 || is_kept(model, first, nr_blocks)) {
         return VMEM_RESPONSE_BUSY;
     }
     for (uint64_t i = first; i < first + nr_blocks; i++) {
@@ -241,7 +271,7 @@ static void shrink_usable(struct device_model *model)
 static uint16_t unplug_all(struct device_model *model)
 {
     if (model_plugged_size(model) > 0) {
-        if (model->nr_freezers > 0) {
+        if (model->nr_freezers > 0 || is_kept(model, 0, model->nr_blocks)) {
             return VMEM_RESPONSE_BUSY;
         }
         unplug_everything(model);
@@ -337,6 +367,9 @@ int model_reset(struct device_model *model, uint32_t kind)
     }
     if (model->nr_freezers > 0) {
         return -EBUSY;
+    }
+    if (is_kept(model, 0, model->nr_blocks)) {
+        return model->keep_code;
     }
     model->nr_size_changed += model_plugged_size(model) > 0;
     unplug_everything(model);

@@ -20,6 +20,7 @@ struct model_listener {
     uint64_t offset;
     uint64_t size;
     uint64_t granularity; /* 0: whole runs */
+    bool exact;           /* is told discard by chunks as well */
 };
 
 struct device_model {
@@ -51,6 +52,11 @@ struct device_model {
      * plug. Negative: nobody does. */
     int veto_by;
     uint64_t veto_at;
+    /* This listener refuses its keep_at-th question, counted from 1, whether
+     * something may be discarded, with this code. Negative: nobody does. */
+    int keep_by;
+    uint64_t keep_at;
+    int keep_code;
 
     uint64_t nr_config_changed;
     uint64_t nr_size_changed;

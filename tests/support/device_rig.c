@@ -403,6 +403,18 @@ static void listener_discard(const struct vmem_range *range, void *opaque)
     }
 }
 
+static int listener_may_discard(const struct vmem_range *range, void *opaque)
+{
+    struct rig_listener *listener = opaque;
+
+    listener->nr_asks++;
+    check_range(listener, range, listener->exact);
+    if (listener->keep_code != 0) {
+        record(listener->rig, RIG_KEEP, listener->name, range);
+    }
+    return listener->keep_code;
+}
+
 static void listener_destroy(void *opaque)
 {
     struct rig_listener *listener = opaque;
@@ -431,6 +443,7 @@ int rig_listener_add(struct rig_listener *listener,
         .populate = listener_populate,
         .discard = listener_discard,
         .destroy = listener_destroy,
+        .may_discard = listener_may_discard,
     };
 
     listener->window = config->window;
@@ -824,7 +837,7 @@ char *rig_events(struct rig *rig)
         [RIG_DISCARD] = "discard",       [RIG_MEM_POPULATE] = "populate",
         [RIG_MEM_DISCARD] = "discard",   [RIG_MEM_ZERO] = "zero",
         [RIG_CONFIG_CHANGED] = "config", [RIG_SIZE_CHANGED] = "size",
-        [RIG_RESIZE_CHANGED] = "resize",
+        [RIG_RESIZE_CHANGED] = "resize", [RIG_KEEP] = "keep",
     };
     GString *text = g_string_new("");
 

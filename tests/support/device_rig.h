@@ -36,6 +36,7 @@ enum rig_event_kind {
     RIG_POPULATE,       /* a listener's */
     RIG_VETO,           /* a listener's populate that refused */
     RIG_DISCARD,        /* a listener's */
+    RIG_KEEP,           /* a listener's may_discard that refused */
     RIG_MEM_POPULATE,   /* the memory's */
     RIG_MEM_DISCARD,    /* the memory's */
     RIG_MEM_ZERO,       /* the memory's */
@@ -83,6 +84,8 @@ struct rig_listener {
     uint64_t fail_at; /* this populate is refused, counted as nr_populates */
     int fail_code;    /* with it; 0: -ENOSPC */
     bool fail_always;
+    int keep_code;    /* may_discard returns it */
+    uint64_t nr_asks; /* calls of may_discard */
     char broken[128]; /* the first broken promise, or "" */
 };
 

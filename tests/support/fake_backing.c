@@ -373,13 +373,13 @@ struct vmem_source *world_add_source(struct world *world, const char *name,
     return source;
 }
 
-void world_add_listener(struct world *world, struct recorder *recorder,
-                        const char *name, struct vmem_range window,
-                        uint64_t granularity, uint64_t flags)
+/* Of a recorder that has its name and its ops. */
+static void register_listener(struct world *world, struct recorder *recorder,
+                              struct vmem_range window, uint64_t granularity,
+                              uint64_t flags)
 {
     struct vmem_error err = VMEM_ERROR_INIT;
 
-    recorder_init(recorder, name, world->size, world->unit, &world->journal);
     recorder->window = window;
     recorder->granularity = granularity;
     recorder->flags = flags;
@@ -387,6 +387,23 @@ void world_add_listener(struct world *world, struct recorder *recorder,
         fail_msg("%s", err.message);
     }
     fake_backing_watch(&world->memory, recorder);
+}
+
+void world_add_listener(struct world *world, struct recorder *recorder,
+                        const char *name, struct vmem_range window,
+                        uint64_t granularity, uint64_t flags)
+{
+    recorder_init(recorder, name, world->size, world->unit, &world->journal);
+    register_listener(world, recorder, window, granularity, flags);
+}
+
+void world_add_objector(struct world *world, struct recorder *recorder,
+                        const char *name, struct vmem_range window,
+                        uint64_t granularity, uint64_t flags)
+{
+    recorder_init(recorder, name, world->size, world->unit, &world->journal);
+    recorder->may_object = true;
+    register_listener(world, recorder, window, granularity, flags);
 }
 
 void world_remove_listener(struct world *world, struct recorder *recorder)

@@ -119,6 +119,10 @@ struct vmem_source *world_add_source(struct world *world, const char *name,
 void world_add_listener(struct world *world, struct recorder *recorder,
                         const char *name, struct vmem_range window,
                         uint64_t granularity, uint64_t flags);
+/* The same with a may_discard. */
+void world_add_objector(struct world *world, struct recorder *recorder,
+                        const char *name, struct vmem_range window,
+                        uint64_t granularity, uint64_t flags);
 void world_remove_listener(struct world *world, struct recorder *recorder);
 
 /* What happened since the last call was exactly this. */

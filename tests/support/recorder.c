@@ -109,19 +109,15 @@ static bool is_one_chunk(const struct recorder *recorder,
                last / recorder->granularity;
 }
 
-/* Checks what holds for both callbacks; false if the range is unusable. */
-static bool check_range(struct recorder *recorder, const char *what,
-                        const struct vmem_range *range, bool one_chunk)
+/* Checks what holds for all callbacks; false if the range is unusable. */
+static bool check_bounds(struct recorder *recorder, const char *what,
+                         const struct vmem_range *range, bool one_chunk)
 {
     const uint64_t end = range->offset + range->size;
 
     if (recorder->nr_destroys > 0) {
         complain(recorder, "%s: %s after destroy", recorder->name, what);
         return false;
-    }
-    recorder->nr_in_batch++;
-    if (!recorder->in_batch) {
-        complain(recorder, "%s: %s outside of a batch", recorder->name, what);
     }
     if (range->size == 0 || end < range->offset ||
         range->offset < recorder->window.offset || end > window_end(recorder)) {
@@ -142,6 +138,17 @@ static bool check_range(struct recorder *recorder, const char *what,
                  one_chunk ? "chunk" : "run of chunks", recorder->granularity);
     }
     return true;
+}
+
+/* Of the two that tell something. */
+static bool check_range(struct recorder *recorder, const char *what,
+                        const struct vmem_range *range, bool one_chunk)
+{
+    recorder->nr_in_batch++;
+    if (!recorder->in_batch) {
+        complain(recorder, "%s: %s outside of a batch", recorder->name, what);
+    }
+    return check_bounds(recorder, what, range, one_chunk);
 }
 
 /* Has to find the opposite in the shadow everywhere. */
@@ -226,6 +233,44 @@ static void on_discard(const struct vmem_range *range, void *opaque)
     }
 }
 
+/* Asked about what it has, and nothing else. */
+static void check_shadow(struct recorder *recorder,
+                         const struct vmem_range *range)
+{
+    if (recorder->unit == 0) {
+        return;
+    }
+    for (uint64_t i = range->offset / recorder->unit;
+         i < (range->offset + range->size) / recorder->unit; i++) {
+        if (recorder->shadow[i] == 0) {
+            complain(recorder,
+                     "%s: asked about unit %" PRIu64 ", which it does not have",
+                     recorder->name, i);
+        }
+    }
+}
+
+static int on_may_discard(const struct vmem_range *range, void *opaque)
+{
+    struct recorder *recorder = opaque;
+    const bool keep = recorder->nr_asks++ == recorder->keep_at;
+
+    recorder->last_ask_sequence = next_sequence();
+    recorder->nr_keeps += keep;
+    journal_add(recorder->journal, recorder->name, keep ? 'x' : '?', range);
+    if (recorder->in_batch) {
+        complain(recorder, "%s: asked in a batch", recorder->name);
+    }
+    if (check_bounds(recorder, "may_discard", range,
+                     (recorder->flags & VMEM_LISTENER_EXACT_DISCARD) != 0)) {
+        check_shadow(recorder, range);
+    }
+    if (recorder->inside != NULL) {
+        recorder->inside(recorder, RECORDER_MAY_DISCARD, range);
+    }
+    return keep ? recorder->veto_code : 0;
+}
+
 static void on_destroy(void *opaque)
 {
     struct recorder *recorder = opaque;
@@ -276,6 +321,16 @@ static int on_commit(void *opaque)
     return veto ? recorder->veto_code : 0;
 }
 
+static const struct vmem_listener_ops objecting_ops = {
+    .struct_size = sizeof(objecting_ops),
+    .populate = on_populate,
+    .discard = on_discard,
+    .destroy = on_destroy,
+    .begin = on_begin,
+    .commit = on_commit,
+    .may_discard = on_may_discard,
+};
+
 const struct vmem_listener_ops *recorder_ops(void)
 {
     static const struct vmem_listener_ops ops = {
@@ -301,6 +356,7 @@ void recorder_init(struct recorder *recorder, const char *name,
     recorder->veto_at = UINT64_MAX;
     recorder->veto_code = -ENOSPC;
     recorder->no_commit_at = UINT64_MAX;
+    recorder->keep_at = UINT64_MAX;
     if (unit > 0) {
         recorder->shadow = g_malloc0(region_size / unit + 1);
     }
@@ -327,8 +383,9 @@ int recorder_add(struct recorder *recorder, struct vmem_region *region,
         recorder->window.size = recorder->region_size;
     }
     recorder->nr_destroys = 0;
-    return vmem_listener_add(region, &config, recorder_ops(), recorder,
-                             &recorder->listener, err);
+    return vmem_listener_add(
+        region, &config, recorder->may_object ? &objecting_ops : recorder_ops(),
+        recorder, &recorder->listener, err);
 }
 
 int recorder_remove(struct recorder *recorder, struct vmem_error *err)
@@ -347,8 +404,11 @@ void recorder_forget_calls(struct recorder *recorder)
     recorder->nr_discards = 0;
     recorder->nr_vetoes = 0;
     recorder->nr_commits = 0;
+    recorder->nr_asks = 0;
+    recorder->nr_keeps = 0;
     recorder->first_sequence = 0;
     recorder->last_sequence = 0;
+    recorder->last_ask_sequence = 0;
 }
 
 bool recorder_has_any(const struct recorder *recorder,

@@ -12,8 +12,9 @@
 struct fake_backing;
 
 /* What happened, in the order in which it did, over all fakes that share it.
- * An event reads "name+[0,4)": populate (+), veto (!), discard (-), failed
- * discard (/), zeroed (0), not zeroed (z), destroyed (~). Offsets count units. */
+ * An event reads "name+[0,4)": populate (+), veto (!), discard (-), may be
+ * discarded (?), may not (x), failed discard (/), zeroed (0), not zeroed (z),
+ * destroyed (~). Offsets count units. */
 struct journal {
     GString *text;
     uint64_t unit; /* bytes */
@@ -32,7 +33,12 @@ const char *journal_take(struct journal *journal);
 /* Counts up over the whole process; orders calls of different fakes. */
 uint64_t next_sequence(void);
 
-enum recorder_call { RECORDER_POPULATE, RECORDER_DISCARD, RECORDER_DESTROY };
+enum recorder_call {
+    RECORDER_POPULATE,
+    RECORDER_DISCARD,
+    RECORDER_MAY_DISCARD,
+    RECORDER_DESTROY
+};
 
 /* A listener that keeps a shadow of what it was told, and complains of every
  * call that it should not have got (I1, I7). It never asserts: look at
@@ -56,6 +62,8 @@ struct recorder {
     int veto_code;
     bool tells_batches;    /* begin, commit and its veto are events { } # */
     uint64_t no_commit_at; /* which commit refuses, from 0 */
+    bool may_object;       /* has a may_discard, which tells events ? x */
+    uint64_t keep_at;      /* which may_discard refuses, from 0 */
     /* Called inside each callback, after it was recorded. */
     void (*inside)(struct recorder *recorder, enum recorder_call call,
                    const struct vmem_range *range);
@@ -69,10 +77,13 @@ struct recorder {
     uint64_t nr_vetoes;
     uint64_t nr_destroys;
     uint64_t nr_commits;
+    uint64_t nr_asks;  /* calls of may_discard, refusals included */
+    uint64_t nr_keeps; /* refusals */
     bool in_batch;
     uint64_t nr_in_batch;    /* calls in this batch */
     uint64_t first_sequence; /* of the calls since recorder_forget_calls() */
     uint64_t last_sequence;
+    uint64_t last_ask_sequence;
     uint64_t nr_complaints;
     char complaint[256]; /* the first one */
 };

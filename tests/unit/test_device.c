@@ -344,6 +344,61 @@ static void creation_discards_everything_and_tells_listeners_first(void **u)
     rig_free(rig);
 }
 
+static void creation_is_refused_by_a_listener_that_keeps_the_memory(void **u)
+{
+    struct rig *rig = rig_new(&(struct rig_options){ .no_device = true });
+    struct rig_listener *keeper = rig_listen(rig, "keeper");
+    struct vmem_error err = VMEM_ERROR_INIT;
+
+    (void)u;
+    keeper->keep_code = -EPERM;
+    assert_int_equal(rig_make_device(rig, &rig->config, &err), -EPERM);
+    rig_assert_error(&err, -EPERM, VMEM_REASON_LISTENER_VETO, "addition",
+                     "keeper");
+    assert_null(rig->device);
+    assert_int_equal(vmem_vm_get_claims(rig->vm), 0);
+    assert_int_equal(keeper->nr_discards, 0);
+    keeper->keep_code = 0;
+    assert_int_equal(rig_make_device(rig, &rig->config, &err), 0);
+    assert_int_equal(keeper->nr_discards, 1);
+    rig_free(rig);
+}
+
+/* Beside a source of the host: what the guest has plugged is one question, what
+ * is left of it another. */
+static void a_device_s_source_tells_its_blocks_alone(void **u)
+{
+    struct rig *rig = rig_new_default();
+    const struct vmem_source_config config = { .struct_size = sizeof(config),
+                                               .name = "private",
+                                               .block_size = RIG_BLOCK,
+                                               .flags = VMEM_SOURCE_POPULATED };
+    const struct vmem_range window = { 0, 64 * RIG_BLOCK };
+    const struct vmem_range hidden = { 2 * RIG_BLOCK, 4 * RIG_BLOCK };
+    struct vmem_source_info info = { .struct_size = sizeof(info) };
+    struct vmem_source *source;
+    uint64_t word;
+
+    (void)u;
+    assert_int_equal(vmem_source_add(rig->region, &config, &source, NULL), 0);
+    assert_int_equal(rig_plug(rig, 0, 4), VMEM_RESPONSE_ACK);
+    assert_int_equal(vmem_source_discard(source, &hidden, NULL), 0);
+    assert_int_equal(
+        vmem_region_get_page_bitmap(rig->region, &window, RIG_BLOCK, &word), 0);
+    assert_true(word == 0x3);
+    assert_int_equal(vmem_source_get_page_bitmap(rig_info(rig).source, &window,
+                                                 RIG_BLOCK, &word),
+                     0);
+    assert_true(word == 0xf);
+    assert_int_equal(
+        vmem_source_get_page_bitmap(source, &window, RIG_BLOCK, &word), 0);
+    assert_true(word == ~UINT64_C(0x3c));
+    assert_int_equal(vmem_source_get_info(rig_info(rig).source, &info), 0);
+    assert_true(info.populated_size == rig_info(rig).plugged_size);
+    assert_int_equal(vmem_source_remove(source, NULL), 0);
+    rig_free(rig);
+}
+
 static void creation_retains_what_it_cannot_discard(void **u)
 {
     struct rig *rig = rig_alone();
@@ -994,7 +1049,9 @@ static void structs_that_the_library_fills_are_filled_by_their_size(void **u)
         struct vmem_device_info info;
         uint64_t more;
     } longer = { .info = { .struct_size = sizeof(longer) }, .more = 77 };
-    struct vmem_device_info info = { .struct_size = sizeof(info) - 1 };
+    struct vmem_device_info info = {
+        .struct_size = offsetof(struct vmem_device_info, source) - 1,
+    };
     struct vmem_device_stats stats = { .struct_size = sizeof(stats) - 1 };
     struct vmem_resize_status status = { .struct_size = sizeof(status) - 1 };
 
@@ -1148,6 +1205,9 @@ int main(void)
         cmocka_unit_test(creation_without_memory_is_undone_at_every_allocation),
         cmocka_unit_test(
             creation_discards_everything_and_tells_listeners_first),
+        cmocka_unit_test(
+            creation_is_refused_by_a_listener_that_keeps_the_memory),
+        cmocka_unit_test(a_device_s_source_tells_its_blocks_alone),
         cmocka_unit_test(creation_retains_what_it_cannot_discard),
         cmocka_unit_test(the_block_size_defaults_to_the_backing_s_or_2_mib),
         cmocka_unit_test(a_page_size_above_the_block_size_is_refused),

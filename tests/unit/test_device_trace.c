@@ -201,6 +201,34 @@ static void a_busy_answer_says_why(void **state)
     close_traced(rig, &recording);
 }
 
+static void a_refused_reset_says_why(void **state)
+{
+    struct recording recording;
+    struct rig *rig = open_traced(&recording);
+    struct rig_listener *listener = rig_listen(rig, "keeper");
+
+    (void)state;
+    assert_int_equal(rig_plug(rig, 0, 1), VMEM_RESPONSE_ACK);
+    rig_freeze(rig, "migration");
+    assert_int_equal(vmem_device_reset(rig->device, VMEM_RESET_SYSTEM, NULL),
+                     -EBUSY);
+    rig_thaw(rig, "migration");
+    listener->keep_code = -EPERM;
+    assert_int_equal(rig_unplug_all(rig), VMEM_RESPONSE_BUSY);
+    assert_int_equal(vmem_device_reset(rig->device, VMEM_RESET_SYSTEM, NULL),
+                     -EPERM);
+    listener->keep_code = 0;
+    assert_int_equal(vmem_device_reset(rig->device, VMEM_RESET_SYSTEM, NULL),
+                     0);
+    assert_int_equal(event_at(&recording, 2)->reason, VMEM_REASON_FROZEN);
+    assert_int_equal(event_at(&recording, 5)->reason,
+                     VMEM_REASON_LISTENER_VETO);
+    assert_int_equal(event_at(&recording, 6)->reason, VMEM_REASON_NONE);
+    assert_events(&recording, "plug 0+1 ack; freeze; reset 2 -16; thaw; "
+                              "all busy listener-veto; reset 2 -1; reset 2 0");
+    close_traced(rig, &recording);
+}
+
 static void an_event_comes_first_and_is_dated(void **state)
 {
     struct recording recording;
@@ -329,6 +357,7 @@ int main(void)
         cmocka_unit_test(requests_are_told_with_their_answers),
         cmocka_unit_test(resizes_resets_and_freezes_are_told),
         cmocka_unit_test(a_busy_answer_says_why),
+        cmocka_unit_test(a_refused_reset_says_why),
         cmocka_unit_test(an_event_comes_first_and_is_dated),
         cmocka_unit_test(the_hook_may_free_the_device),
         cmocka_unit_test(the_numbers_order_what_threads_do),

@@ -23,6 +23,7 @@ struct world {
     struct vmem_source *sources[3];
     uint64_t block_sizes[3];
     unsigned nr_sources;
+    bool has[3][NR_UNITS]; /* which units each source was told to populate */
     uint64_t words[MAX_WORDS + 1];
 };
 
@@ -78,6 +79,23 @@ static void populate(struct world *world, unsigned i, uint64_t first,
                                       nr * world->block_sizes[i] };
 
     assert_int_equal(vmem_source_populate(world->sources[i], &range, NULL), 0);
+    for (uint64_t unit = range.offset / UNIT;
+         unit < (range.offset + range.size) / UNIT; unit++) {
+        world->has[i][unit] = true;
+    }
+}
+
+/* Has a source populated every unit that a page has a part of? */
+static bool source_has(const struct world *world, unsigned i,
+                       const struct vmem_range *page)
+{
+    for (uint64_t unit = page->offset / UNIT;
+         unit <= (page->offset + page->size - 1) / UNIT; unit++) {
+        if (!world->has[i][unit]) {
+            return false;
+        }
+    }
+    return true;
 }
 
 /* Runs of random length, short ones more often. */
@@ -101,10 +119,13 @@ static bool bit(const uint64_t *words, uint64_t i)
     return words[i / 64] >> (i % 64) & 1;
 }
 
+/* All sources together, or one of them. */
+#define TOGETHER 3u
+
 /* Every bit is what asking for its page says, the rest of the last word is
  * clear, and nothing behind it was written. */
-static void check_words(struct world *world, const struct vmem_range *window,
-                        uint64_t page_size)
+static void check_words(struct world *world, unsigned which,
+                        const struct vmem_range *window, uint64_t page_size)
 {
     const uint64_t nr_pages = window->size / page_size;
     const uint64_t nr_words = (nr_pages + 63) / 64;
@@ -113,30 +134,46 @@ static void check_words(struct world *world, const struct vmem_range *window,
         const struct vmem_range page = { window->offset + i * page_size,
                                          page_size };
         const bool wanted =
-            i < nr_pages && vmem_region_is_populated(world->region, &page);
+            i < nr_pages &&
+            (which == TOGETHER ? vmem_region_is_populated(world->region, &page)
+                               : source_has(world, which, &page));
 
         if (bit(world->words, i) != wanted) {
-            fail_msg("page %" G_GUINT64_FORMAT " of size 0x%" G_GINT64_MODIFIER
+            fail_msg("source %u: page %" G_GUINT64_FORMAT
+                     " of size 0x%" G_GINT64_MODIFIER
                      "x in the window at 0x%" G_GINT64_MODIFIER "x",
-                     i, page_size, window->offset);
+                     which, i, page_size, window->offset);
         }
     }
     assert_true(world->words[nr_words] == UNTOUCHED);
 }
 
+static void wipe_words(struct world *world)
+{
+    for (size_t i = 0; i <= MAX_WORDS; i++) {
+        world->words[i] = UNTOUCHED;
+    }
+}
+
+/* Of each source, then of the region, which stays in words. */
 static void expand_and_check(struct world *world,
                              const struct vmem_range *window,
                              uint64_t page_size)
 {
     const struct vmem_range all = { 0, NR_UNITS * UNIT };
 
-    for (size_t i = 0; i <= MAX_WORDS; i++) {
-        world->words[i] = UNTOUCHED;
+    for (unsigned i = 0; i < world->nr_sources; i++) {
+        wipe_words(world);
+        assert_int_equal(vmem_source_get_page_bitmap(world->sources[i], window,
+                                                     page_size, world->words),
+                         0);
+        check_words(world, i, window != NULL ? window : &all, page_size);
     }
+    wipe_words(world);
     assert_int_equal(vmem_region_get_page_bitmap(world->region, window,
                                                  page_size, world->words),
                      0);
-    check_words(world, window != NULL ? window : &all, page_size);
+    check_words(world, TOGETHER, window != NULL ? window : &all, page_size);
 }
 
 /* All of the region, and windows that begin and end anywhere. */
@@ -256,8 +293,13 @@ static void a_refused_call_writes_nothing(void **state)
 
     (void)state;
     open_world(&world);
+    add_source(&world, UNIT);
     for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
         assert_int_equal(vmem_region_get_page_bitmap(world.region,
+                                                     &cases[i].window,
+                                                     cases[i].page_size, &word),
+                         cases[i].code);
+        assert_int_equal(vmem_source_get_page_bitmap(world.sources[0],
                                                      &cases[i].window,
                                                      cases[i].page_size, &word),
                          cases[i].code);
@@ -273,6 +315,9 @@ static void a_refused_call_writes_nothing(void **state)
     /* An empty window is none of these, and has no word either. */
     assert_int_equal(
         vmem_region_get_page_bitmap(world.region, &nothing, UNIT, &word), 0);
+    assert_int_equal(
+        vmem_source_get_page_bitmap(world.sources[0], &nothing, UNIT, &word),
+        0);
     assert_true(word == UNTOUCHED);
     close_world(&world);
 }
@@ -300,10 +345,12 @@ static void the_largest_region_has_pages_at_its_end(void **state)
 struct looker {
     struct vmem_region *own;
     struct vmem_region *other;
-    uint64_t own_word;
-    uint64_t other_word;
-    int own_code;
-    int other_code;
+    const struct vmem_source *own_source;
+    const struct vmem_source *other_source;
+    uint64_t own_words[2]; /* of the region, of the source */
+    uint64_t other_words[2];
+    int own_codes[2];
+    int other_codes[2];
 };
 
 static int look(const struct vmem_range *range, void *opaque)
@@ -312,10 +359,14 @@ static int look(const struct vmem_range *range, void *opaque)
     const struct vmem_range window = { 0, 64 * UNIT };
 
     (void)range;
-    looker->own_code = vmem_region_get_page_bitmap(looker->own, &window, UNIT,
-                                                   &looker->own_word);
-    looker->other_code = vmem_region_get_page_bitmap(looker->other, &window,
-                                                     UNIT, &looker->other_word);
+    looker->own_codes[0] = vmem_region_get_page_bitmap(
+        looker->own, &window, UNIT, &looker->own_words[0]);
+    looker->other_codes[0] = vmem_region_get_page_bitmap(
+        looker->other, &window, UNIT, &looker->other_words[0]);
+    looker->own_codes[1] = vmem_source_get_page_bitmap(
+        looker->own_source, &window, UNIT, &looker->own_words[1]);
+    looker->other_codes[1] = vmem_source_get_page_bitmap(
+        looker->other_source, &window, UNIT, &looker->other_words[1]);
     return 0;
 }
 
@@ -337,12 +388,16 @@ static void a_callback_may_expand_its_own_and_other_regions(void **state)
     looker.other = add_region(world.vm, "other", NR_UNITS * UNIT);
     assert_int_equal(vmem_source_add(looker.other, &config, &source, NULL), 0);
     assert_int_equal(vmem_source_populate(source, &four, NULL), 0);
+    looker.own_source = world.sources[0];
+    looker.other_source = source;
     assert_int_equal(
         vmem_region_for_each_populated(world.region, NULL, look, &looker), 0);
-    assert_int_equal(looker.own_code, 0);
-    assert_true(looker.own_word == 0xc);
-    assert_int_equal(looker.other_code, 0);
-    assert_true(looker.other_word == 0xf);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(looker.own_codes[i], 0);
+        assert_true(looker.own_words[i] == 0xc);
+        assert_int_equal(looker.other_codes[i], 0);
+        assert_true(looker.other_words[i] == 0xf);
+    }
     assert_int_equal(vmem_source_remove(source, NULL), 0);
     assert_int_equal(vmem_region_free(looker.other, NULL), 0);
     close_world(&world);

@@ -203,6 +203,8 @@ static void walks_of_nothing_and_with_nothing_are_refused(void **state)
     REFUSED(vmem_region_for_each_discarded(region, &all, NULL, NULL));
     REFUSED(vmem_region_get_page_bitmap(NULL, &all, 4096, &word));
     REFUSED(vmem_region_get_page_bitmap(region, &all, 4096, NULL));
+    REFUSED(vmem_source_get_page_bitmap(NULL, &all, 4096, &word));
+    REFUSED(vmem_source_get_page_bitmap(source, &all, 4096, NULL));
     REFUSED(vmem_region_with_populated(NULL, &all, on_range, NULL, NULL));
     REFUSED(vmem_region_with_populated(region, NULL, on_range, NULL, NULL));
     REFUSED(vmem_region_with_populated(region, &all, NULL, NULL, NULL));

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include <cmocka.h>
 #include <string.h>
@@ -142,6 +143,16 @@ static void what_the_host_does_is_a_line(void **state)
     assert_text(&event, NAME, "0.000000 vmem0 driver_reset\n");
     event.type = VMEM_RESET_SYSTEM;
     assert_text(&event, NAME, "0.000000 vmem0 system_reset\n");
+    event.code = -EBUSY;
+    event.reason = VMEM_REASON_FROZEN;
+    assert_text(&event, NAME, "0.000000 vmem0 system_reset\n");
+    event.reason = VMEM_REASON_LISTENER_VETO;
+    assert_text(&event, NAME,
+                "0.000000 vmem0 busy on\n"
+                "0.000000 vmem0 system_reset\n"
+                "0.000000 vmem0 busy off\n");
+    event.code = 0;
+    event.reason = VMEM_REASON_NONE;
     event.type = VMEM_RESET_WAKEUP;
     assert_text(&event, NAME, "0.000000 vmem0 wakeup\n");
 }

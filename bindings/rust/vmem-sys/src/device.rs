@@ -162,6 +162,7 @@ pub struct vmem_device_info {
     pub node_id: u64,
     pub config_generation: u64,
     pub has_driver: u64,
+    pub source: *const vmem_source,
 }
 
 #[repr(C)]

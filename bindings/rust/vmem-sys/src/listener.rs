@@ -16,6 +16,8 @@ pub struct vmem_listener_ops {
     pub destroy: Option<unsafe extern "C" fn(opaque: *mut c_void)>,
     pub begin: Option<unsafe extern "C" fn(opaque: *mut c_void)>,
     pub commit: Option<unsafe extern "C" fn(opaque: *mut c_void) -> c_int>,
+    pub may_discard:
+        Option<unsafe extern "C" fn(range: *const vmem_range, opaque: *mut c_void) -> c_int>,
 }
 
 #[repr(C)]

@@ -50,5 +50,11 @@ extern "C" {
         range: *const vmem_range,
         err: *mut vmem_error,
     ) -> c_int;
-    pub fn vmem_source_get_info(source: *mut vmem_source, info: *mut vmem_source_info) -> c_int;
+    pub fn vmem_source_get_info(source: *const vmem_source, info: *mut vmem_source_info) -> c_int;
+    pub fn vmem_source_get_page_bitmap(
+        source: *const vmem_source,
+        window: *const vmem_range,
+        page_size: u64,
+        words: *mut u64,
+    ) -> c_int;
 }

@@ -51,6 +51,12 @@ pub trait Listener: Send {
     fn commit(&mut self) -> std::result::Result<(), Veto> {
         Ok(())
     }
+
+    /// A change would discard a range: may it? Everybody is asked before anybody is
+    /// told; one no, and nothing is discarded.
+    fn may_discard(&mut self, _range: Range) -> std::result::Result<(), Veto> {
+        Ok(())
+    }
 }
 
 /// What a listener looks at.
@@ -111,6 +117,15 @@ unsafe extern "C" fn commit(opaque: *mut c_void) -> c_int {
     (*(opaque as *mut State)).ask(|listener| listener.commit())
 }
 
+unsafe extern "C" fn may_discard(range: *const Range, opaque: *mut c_void) -> c_int {
+    let state = &mut *(opaque as *mut State);
+    // One that panicked is told discard all the same, and holds up nobody.
+    if state.broken {
+        return 0;
+    }
+    state.ask(|listener| listener.may_discard(*range))
+}
+
 unsafe extern "C" fn destroy(opaque: *mut c_void) {
     let state = Box::from_raw(opaque as *mut State);
     let panics = state.panics.clone();
@@ -145,6 +160,7 @@ impl ListenerHandle {
             destroy: Some(destroy),
             begin: Some(begin),
             commit: Some(commit),
+            may_discard: Some(may_discard),
             ..Default::default()
         };
         let state = State { listener, panics: region.0.vm.panics.clone(), broken: false };

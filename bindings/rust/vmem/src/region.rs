@@ -206,6 +206,19 @@ impl Region {
 
     /// One bit for each page of a window (None: all): is all of it populated?
     pub fn page_bitmap(&self, window: Option<Range>, page_size: u64) -> Result<Vec<u64>> {
+        self.expand("page bitmap of a region", window, page_size, |window, words| {
+            // SAFETY: there is room for every page that the region can have in it.
+            unsafe { sys::vmem_region_get_page_bitmap(self.as_raw(), window, page_size, words) }
+        })
+    }
+
+    pub(crate) fn expand(
+        &self,
+        what: &str,
+        window: Option<Range>,
+        page_size: u64,
+        write: impl FnOnce(*const Range, *mut u64) -> c_int,
+    ) -> Result<Vec<u64>> {
         let size = window.map_or_else(|| self.size(), |window| window.size);
         // A window that leaves the region is refused before anything is written;
         // room for it is not made.
@@ -213,11 +226,7 @@ impl Region {
         let nr_pages = size.checked_div(page_size).unwrap_or(0);
         let mut words = room(nr_pages)?;
         let window = window.as_ref().map_or(std::ptr::null(), |window| window);
-        // SAFETY: there is room for every page that the region can have in it.
-        let ret = unsafe {
-            sys::vmem_region_get_page_bitmap(self.as_raw(), window, page_size, words.as_mut_ptr())
-        };
-        plain(ret, "page bitmap of a region").map(|_| words)
+        plain(write(window, words.as_mut_ptr()), what).map(|_| words)
     }
 
     /// Try again to give back retained memory.

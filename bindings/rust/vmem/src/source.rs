@@ -96,6 +96,15 @@ impl Source {
         })
     }
 
+    /// One bit for each page of a window (None: all): has this source populated all of
+    /// it, whatever the others say?
+    pub fn page_bitmap(&self, window: Option<Range>, page_size: u64) -> Result<Vec<u64>> {
+        self.region.expand("page bitmap of a source", window, page_size, |window, words| {
+            // SAFETY: there is room for every page that the region can have in it.
+            unsafe { sys::vmem_source_get_page_bitmap(self.raw.get(), window, page_size, words) }
+        })
+    }
+
     /// Remove it, or get it back with the reason.
     pub fn remove(mut self) -> std::result::Result<(), Refused<Self>> {
         match check(|err| unsafe { sys::vmem_source_remove(self.raw.get(), err) }) {

@@ -54,6 +54,53 @@ fn a_listener_that_cannot_join_is_destroyed_all_the_same() {
     assert_eq!(take(&told), ["populate 0 16", "destroy"]);
 }
 
+/// Does not let go while it is told not to; then, of one range, it panics.
+struct Keeper {
+    keeps: Arc<Mutex<bool>>,
+    told: Told,
+}
+
+impl Listener for Keeper {
+    fn populate(&mut self, _: Range) -> Result<(), Veto> {
+        Ok(())
+    }
+
+    fn discard(&mut self, range: Range) {
+        self.told.lock().unwrap().push(format!("discard {}", range.offset / MIB));
+    }
+
+    fn may_discard(&mut self, at: Range) -> Result<(), Veto> {
+        assert!(at != range(3, 1), "not this one");
+        if *self.keeps.lock().unwrap() {
+            return Err(Veto::BUSY);
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn a_listener_may_keep_what_it_has() {
+    let (vm, told, keeps) = (vm(), Told::default(), Arc::new(Mutex::new(true)));
+    let region = region(&vm);
+    let source = source(&region);
+    source.populate(range(0, 4)).unwrap();
+    let keeper = Keeper { keeps: keeps.clone(), told: told.clone() };
+    let _listener = region.add_listener(&named("keeper"), keeper).unwrap();
+    let error = source.discard(range(0, 1)).unwrap_err();
+    assert_eq!((error.code(), error.reason()), (-Veto::BUSY.errno(), Reason::ListenerVeto));
+    assert!(error.message().contains("keeper"), "{error}");
+    assert!(region.is_populated(range(0, 4)));
+    *keeps.lock().unwrap() = false;
+    source.discard(range(0, 1)).unwrap();
+    assert_eq!(take(&told), ["discard 0"]);
+    // A panic is a no. After it the listener is not asked again, but still told.
+    assert_eq!(source.discard(range(3, 1)).unwrap_err().code(), -PANICKED);
+    assert!(region.is_populated(range(3, 1)));
+    *keeps.lock().unwrap() = true;
+    source.discard(range(1, 3)).unwrap();
+    assert_eq!(take(&told), ["discard 1"]);
+}
+
 /// Changes the region from inside its own callback.
 struct Meddler {
     region: Region,

@@ -48,6 +48,8 @@ fn work_is_done_only_while_a_range_is_populated() {
     assert_eq!((error.reason(), error.range()), (Reason::NotPopulated, Some(range(2, 1))));
     assert_eq!(region.page_bitmap(None, MIB).unwrap(), [0b11]);
     assert_eq!(region.page_bitmap(None, 0).unwrap_err().code(), -22);
+    assert_eq!(source.page_bitmap(Some(range(1, 3)), MIB).unwrap(), [0b1]);
+    assert_eq!(source.page_bitmap(Some(range(15, 2)), MIB).unwrap_err().code(), -34);
 }
 
 #[test]
