@@ -46,8 +46,11 @@ static void restore_and_die(int number)
 
 static void guard(void)
 {
-    static const int numbers[] = { SIGHUP,  SIGINT, SIGQUIT, SIGTERM,
-                                   SIGABRT, SIGBUS, SIGSEGV };
+    /* Whatever ends a process and can be caught: a reader of the results that
+     * goes away is SIGPIPE. */
+    static const int numbers[] = { SIGHUP,  SIGINT,  SIGQUIT, SIGTERM, SIGABRT,
+                                   SIGBUS,  SIGSEGV, SIGPIPE, SIGALRM, SIGUSR1,
+                                   SIGUSR2, SIGFPE,  SIGILL,  SIGXCPU };
 
     if (is_guarded) {
         return;

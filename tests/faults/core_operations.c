@@ -417,6 +417,24 @@ static int reset_system(struct scene *it)
     return vmem_device_reset(it->device, VMEM_RESET_SYSTEM, &it->err);
 }
 
+/* A listener has refused: every block stays, and only the driver is forgotten. */
+static void check_reset(struct scene *it, int ret)
+{
+    struct vmem_device_info info = { .struct_size = sizeof(info) };
+    const struct vmem_range plugged = units(8, 3);
+
+    if (it->err.code != ret || it->err.reason != VMEM_REASON_LISTENER_VETO) {
+        complain(it, "a reset failed with %d, its error says %d", ret,
+                 it->err.code);
+    }
+    if (vmem_device_get_info(it->device, &info) < 0 || info.has_driver != 0 ||
+        info.plugged_size != plugged.size || info.requested_size != 12 * UNIT ||
+        info.usable_region_size != SIZE ||
+        !vmem_region_is_populated(it->device_region, &plugged)) {
+        complain(it, "a refused reset changed something");
+    }
+}
+
 static int reset_driver(struct scene *it)
 {
     return vmem_device_reset(it->device, VMEM_RESET_DRIVER, &it->err);
@@ -560,6 +578,7 @@ static int ask(struct scene *it)
                    vmem_region_get_name(it->region) != NULL &&
                    vmem_region_get_page_bitmap(it->region, NULL, UNIT, &word) ==
                        0 &&
+                   vmem_source_get_page_bitmap(it->a, NULL, UNIT, &word) == 0 &&
                    vmem_vm_get_name(it->vm) != NULL &&
                    vmem_vm_get_claims(it->vm) != 0 &&
                    !vmem_vm_is_uncoordinated_forbidden(it->vm) &&
@@ -691,7 +710,8 @@ const struct operation core_operations[] = {
       .expected = VMEM_RESPONSE_ERROR },
     { "a request without meaning", send_nonsense,
       .expected = VMEM_REQUEST_MALFORMED },
-    { "a system reset", reset_system, .has_error = true },
+    { "a system reset", reset_system, .check_failed = check_reset,
+      .has_error = true },
     { "a driver reset", reset_driver, .has_error = true },
     { "a resize", resize, .has_error = true },
     { "a kick", kick },

@@ -66,6 +66,22 @@ static void follower_discard(const struct vmem_range *range, void *opaque)
     follower_set(opaque, range, false);
 }
 
+static int follower_may_discard(const struct vmem_range *range, void *opaque)
+{
+    const struct follower *follower = opaque;
+
+    for (uint64_t i = range->offset / UNIT;
+         i < (range->offset + range->size) / UNIT; i++) {
+        if (!follower->has[i] || follower->in_batch) {
+            complain(follower->scene,
+                     "%s: asked about unit %" PRIu64
+                     " in a batch, or without having it",
+                     follower->name, i);
+        }
+    }
+    return point("listener may_discard", may_refuse);
+}
+
 static void follower_batch(struct follower *follower, bool begins)
 {
     if (follower->in_batch == begins) {
@@ -107,6 +123,7 @@ static const struct vmem_listener_ops follower_ops = {
     .destroy = follower_destroy,
     .begin = follower_begin,
     .commit = follower_commit,
+    .may_discard = follower_may_discard,
 };
 
 static void memory_set(struct memory *memory, const struct vmem_range *range,
