@@ -9,7 +9,7 @@ use crate::error::{check, name, plain, Refused, Result};
 use crate::notify::{self, Calls, Notify};
 use crate::park::Raw;
 use crate::region::Region;
-use crate::{DeviceStats, ResizeStatus};
+use crate::{DeviceStats, Range, ResizeStatus};
 
 /// What a device is, as in `struct vmem_device_config`.
 #[derive(Clone, Debug, Default)]
@@ -252,6 +252,16 @@ impl Device {
     pub fn info(&self) -> Result<DeviceInfo> {
         // SAFETY: the handle keeps the device alive; so below.
         unsafe { raw_info(self.as_raw()) }.map(|info| DeviceInfo::new(&info))
+    }
+
+    /// One bit for each page of a window (None: all): is all of it plugged?
+    pub fn page_bitmap(&self, window: Option<Range>, page_size: u64) -> Result<Vec<u64>> {
+        let source = unsafe { raw_info(self.as_raw()) }?.source;
+        self.region.expand("page bitmap of a device", window, page_size, |window, words| {
+            // SAFETY: the source lives as long as the device, and there is room for
+            // every page that the region can have in the window.
+            unsafe { sys::vmem_source_get_page_bitmap(source, window, page_size, words) }
+        })
     }
 
     /// Counters.

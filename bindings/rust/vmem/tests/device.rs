@@ -53,6 +53,8 @@ fn a_device_is_read_written_and_asked() {
     let status = dev.resize_status().unwrap();
     assert_eq!((status.state, status.plugged_size), (vmem_sys::VMEM_RESIZE_IDLE, 2 * MIB));
     assert!(take(&told).contains(&"size 2".into()));
+    assert_eq!(dev.page_bitmap(None, MIB).unwrap(), [0b11]);
+    assert_eq!(dev.page_bitmap(Some(range(1, 4)), MIB / 2).unwrap(), [0b11]);
     assert!(dev.check_removable().unwrap_err().is_busy());
     dev.notify_config().unwrap();
     assert_eq!(take(&told), ["config"]);
