@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# Searches the model of the region (docs/model.md), sees that its wrong variants
-# are refuted, and that it accepts what the library was seen to do.
+# Searches the models of the region and of the mapper (docs/model.md), sees that
+# their wrong variants are refuted, and that they accept what the library was seen
+# to do.
 set -euo pipefail
 
 usage() {
     cat <<'END'
 usage: scripts/model.sh [BUILD-DIR]
 
-BUILD-DIR has the library and tests/model-record, as Meson builds them; without
-it both are built for this run. Prints one line for each check. The exit status
+BUILD-DIR has the library, tests/model-record and tests/model-record-mapper, as
+Meson builds them; without it all are built for this run. Prints one line for each check. The exit status
 is 0 if all passed, 77 if there is no Spin.
 END
 }
@@ -65,7 +66,8 @@ trap 'exit 130' INT TERM
 if [ -z "$build" ]; then
     build=$scratch/build
     if ! { meson setup "$build" "$root" -Dtests=enabled -Dtools=disabled \
-        -Ddocs=disabled && ninja -C "$build" tests/model-record; } \
+        -Ddocs=disabled && ninja -C "$build" tests/model-record \
+        tests/model-record-mapper; } \
         >"$scratch/build.log" 2>&1; then
         tail -n 40 "$scratch/build.log"
         echo "building the library failed"
@@ -73,10 +75,12 @@ if [ -z "$build" ]; then
     fi
 fi
 record=$build/tests/model-record
-if [ ! -x "$record" ]; then
-    echo "$record is not there"
-    exit 1
-fi
+for program in "$record" "$record-mapper"; do
+    if [ ! -x "$program" ]; then
+        echo "$program is not there"
+        exit 1
+    fi
+done
 
 # At most two at a time: one search needs up to 1 GiB. Each is a process group
 # of its own, which can be ended as a whole.
@@ -107,11 +111,11 @@ check() {
     ) </dev/null &
 }
 
-# build_model GCC-OPTIONS MODEL-OPTION...
+# build_model GCC-OPTIONS MODEL-OPTION... : of $model.
 build_model() {
     local options=$1
     shift
-    cp "$root/tests/model/region.pml" . && spin -a "$@" region.pml || return 1
+    cp "$root/tests/model/$model.pml" . && spin -a "$@" "$model.pml" || return 1
     # shellcheck disable=SC2086 # several options
     gcc -w -DCOLLAPSE -DMEMLIM=2000 $options -o pan pan.c
 }
@@ -161,23 +165,25 @@ refuted() {
     echo "$by, after $(describe)"
 }
 
+# trace PROGRAM NAME ARGUMENT...
 trace() {
-    local name=$1
-    shift
-    "$record" "$@" >"$name"
+    local program=$1 name=$2
+    shift 2
+    "$program" "$@" >"$name"
 }
 
 accepted() {
     trace "$@" || return 1
-    python3 "$root/tests/model/accept.py" "$1"
+    python3 "$root/tests/model/accept.py" "$2"
 }
 
 rejected() {
     trace "$@" || return 1
-    python3 "$root/tests/model/accept.py" --corrupt "$1"
+    python3 "$root/tests/model/accept.py" --corrupt "$2"
 }
 
-# The right model. Modes: how the two listeners are told.
+# The right models. Of the region: modes are how the two listeners are told.
+model=region
 blocks=(-DMODE_0=CHUNKS -DMODE_1=EXACT)
 mixed=(-DWINDOWS -DMODE_0=RUNS -DMODE_1=CHUNKS)
 check "4 blocks, runs and blocks" holds -DSAFETY "" -DNB=4 "${mixed[@]}"
@@ -189,15 +195,28 @@ check "2 blocks, any windows, blocks and exact" holds -DSAFETY "" -DNB=2 \
 check "I1 as a formula, 3 blocks" holds "" -a -DNB=3 "${mixed[@]}" -DFORMULA
 check "every call ends, 2 blocks" holds -DNP -l -DNB=2 "${mixed[@]}"
 
+model=mapper
+check "mapper, 3 chunks" holds -DSAFETY "" -DNC=3
+check "mapper, 3 chunks, exact" holds -DSAFETY "" -DNC=3 -DEXACT=1
+check "mapper, 2 chunks, three threads" holds -DSAFETY "" -DNC=2 -DWITH_KEEPER
+check "mapper, every call ends, 2 chunks" holds -DNP -l -DNC=2
+
 nr_right=$nr_checks
 
 # The wrong ones, each with what refutes it.
 nr_wrong=0
-while read -r variant by; do
-    nr_wrong=$((nr_wrong + 1))
-    check "wrong: $variant" refuted "$by" -DNB=3 "${mixed[@]}" \
-        "-DWRONG_$variant"
-done <<'END'
+
+# try_wrong MODEL-OPTION... : reads variants and what refutes them.
+try_wrong() {
+    local variant by
+    while read -r variant by; do
+        nr_wrong=$((nr_wrong + 1))
+        check "wrong: $variant" refuted "$by" "$@" "-DWRONG_$variant"
+    done
+}
+
+model=region
+try_wrong -DNB=3 "${mixed[@]}" <<'END'
 COMMIT_BEFORE_VETO      I3
 UNDO_FORWARD            I3
 DISCARD_BEFORE_UNMAP    I5
@@ -214,16 +233,38 @@ TELL_UNDER_STATE_LOCK   hangs
 FREEZE_WITHOUT_LOCK     I14
 END
 
+model=mapper
+try_wrong -DNC=2 <<'END'
+DISCARD_BEFORE_UNMAP    ORDER
+VETO_NOT_UNDONE         ORDER
+MAP_OVER_STUCK          STALE
+SECOND_JOIN             STALE
+FORGET_STUCK            LEFT
+COMMIT_IGNORED          LEFT
+BUDGET_NOT_GIVEN_BACK   BUDGET
+CLAIM_DROPPED_EARLY     CLAIM
+WAIT_UNDER_MAPPER_LOCK  hangs
+END
+
 # The library: scripts, also with a mistake in what they recorded, random calls,
 # and three threads.
 for script in $("$record" list); do
-    check accepted accepted "$script" script "$script"
-    check rejected rejected "$script" script "$script"
+    check accepted accepted "$record" "$script" script "$script"
+    check rejected rejected "$record" "$script" script "$script"
 done
 for seed in 1 2 3 4; do
-    check accepted accepted "random-$seed" random "$seed" 100
-    check accepted accepted "threads-$seed" \
-        threads "$seed" 60
+    check accepted accepted "$record" "random-$seed" random "$seed" 100
+    check accepted accepted "$record" "threads-$seed" threads "$seed" 60
+done
+for seed in 1 2 3 4; do
+    check accepted accepted "$record-mapper" "mapper-random-$seed" \
+        random "$seed" 200
+    check accepted accepted "$record-mapper" "mapper-threads-$seed" \
+        threads "$seed" 80
+done
+for seed in 1 2; do
+    check rejected rejected "$record-mapper" "mapper-random-$seed" \
+        random "$seed" 60
 done
 nr_traces=$((nr_checks - nr_right - nr_wrong))
 wait

@@ -22,10 +22,19 @@ import subprocess
 import sys
 import tempfile
 
+# The model of a trace is told by its head, whose words are the model's options.
+MODELS = {
+    "region.pml": {"blocks": "NB", "populates": "POPULATES"},
+    "mapper.pml": {"chunks": "NC", "limit": "LIMIT", "exact": "EXACT"},
+}
+HEAD = {word: option for options in MODELS.values()
+        for word, option in options.items()}
 CALLS = ["plug", "unplug", "unplug-all", "add", "remove", "freeze", "thaw",
-         "reset", "retry", "hold", "state", "populated", "info"]
+         "reset", "retry", "hold", "state", "populated", "info", "attach",
+         "detach"]
 CALLBACKS = ["tell-populate", "tell-discard", "answer", "look", "refused",
-             "held", "destroy", "mem-populate", "mem-discard", "mem-zero"]
+             "held", "destroy", "mem-populate", "mem-discard", "mem-zero",
+             "veto", "map", "unmap", "commit", "books"]
 INSIDE = ["look", "refused"]
 MEMORY = "2000"
 
@@ -35,7 +44,7 @@ class Failure(Exception):
 
 
 def read_trace(path):
-    """({"blocks": n, "populates": 0 or 1}, [(event, who, from, size, value)])"""
+    """(model, {word of its head: n}, [(event, who, and three numbers)])"""
     head = {}
     events = []
     with open(path, encoding="ascii") as file:
@@ -46,7 +55,7 @@ def read_trace(path):
             name = words[0]
             numbers = [int(word) if word.isdecimal() else -1
                        for word in words[1:]]
-            if name in ("blocks", "populates") and len(numbers) == 1 and (
+            if name in HEAD and len(numbers) == 1 and (
                     numbers[0] >= 0):
                 head[name] = numbers[0]
             elif (name in CALLS + CALLBACKS + ["end"] and len(numbers) == 4
@@ -54,9 +63,11 @@ def read_trace(path):
                 events.append((name, *numbers))
             else:
                 raise Failure(f"{path}:{number}: not understood: {line}")
-    if set(head) != {"blocks", "populates"} or not events:
+    models = [model for model, options in MODELS.items()
+              if set(head) == set(options)]
+    if not models or not events:
         raise Failure(f"{path}: there are no events, or no head")
-    return head, events
+    return models[0], head, events
 
 
 def send(event):
@@ -69,6 +80,16 @@ def changed_numbers(events, at):
     """What one wrong number makes of an event, where it cannot be right."""
     name, who, start, size, value = events[at]
     wrong = []
+    # Of a mapper: which chunks, whether a map failed, and what is counted.
+    if name in ("map", "unmap", "veto"):
+        wrong += [(name, who, start << 1 & 0xff, size, value),
+                  (name, who, start | 64, size, value)]
+    if name == "map":
+        wrong.append((name, who, start, size, 1 - value))
+    if name == "books":
+        wrong += [(name, who, start + 1, size, value),
+                  (name, who, start, size + 1, value),
+                  (name, who, start, size, value + 1)]
     if name.startswith(("tell-", "mem-")) or name == "held":
         wrong += [(name, who, start + 1, size, value),
                   (name, who, start, size + 1, value)]
@@ -85,18 +106,20 @@ def changed_numbers(events, at):
 
 
 def may_exchange(one, other):
-    """Would it be a mistake? Calls of two threads may overlap, and queries
-    inside of one callback may come in any order."""
-    if one == other or (one[0] in INSIDE and other[0] in INSIDE):
+    """Would it be a mistake? Calls of two threads may overlap, queries inside of
+    one callback may come in any order, and books may be read at any time."""
+    if one == other or (one[0] in INSIDE and other[0] in INSIDE) or (
+            "books" in (one[0], other[0])):
         return False
     return not (one[0] == "end" and other[0] in CALLS and one[1] != other[1])
 
 
 def may_be_missing(events, at):
-    """What a callback tries, it may also leave. Without its end the last call of
-    a thread is not over, which is right as well."""
+    """What a callback tries, it may also leave, and books need not be read.
+    Without its end the last call of a thread is not over, which is right as
+    well."""
     name, who = events[at][:2]
-    return name in INSIDE or name == "end" and not any(
+    return name in INSIDE or name == "books" or name == "end" and not any(
         later[0] in CALLS and later[1] == who for later in events[at + 1:])
 
 
@@ -152,9 +175,9 @@ def run(work, *command):
     return ran.returncode, ran.stdout
 
 
-def build_and_search(work, head):
-    status, text = run(work, "spin", "-a", "-DTRACE", f"-DNB={head['blocks']}",
-                       f"-DPOPULATES={head['populates']}", "region.pml")
+def build_and_search(work, model, head):
+    options = [f"-D{HEAD[word]}={number}" for word, number in head.items()]
+    status, text = run(work, "spin", "-a", "-DTRACE", *options, model)
     if status != 0 or not os.path.exists(os.path.join(work, "pan.c")):
         raise Failure(f"spin: {text}")
     # Optimizing the one large function takes longer than it saves.
@@ -177,11 +200,12 @@ def build_and_search(work, head):
     return accepted, int(stored.group(1)), text
 
 
-def check(model, path, corrupt, work):
-    head, events = read_trace(path)
-    shutil.copy(model, os.path.join(work, "region.pml"))
+def check(path, corrupt, work):
+    model, head, events = read_trace(path)
+    shutil.copy(os.path.join(os.path.dirname(os.path.abspath(__file__)), model),
+                work)
     nr_mistakes = write_trace(os.path.join(work, "trace.pml"), events, corrupt)
-    accepted, nr_states, text = build_and_search(work, head)
+    accepted, nr_states, text = build_and_search(work, model, head)
     name = os.path.basename(path)
     if not corrupt:
         if accepted:
@@ -211,13 +235,11 @@ def main():
                         help="with one mistake, a trace must be rejected")
     parser.add_argument("trace", nargs="+")
     args = parser.parse_args()
-    model = os.path.join(os.path.dirname(os.path.abspath(__file__)),
-                         "region.pml")
     good = True
     try:
         for path in args.trace:
             with tempfile.TemporaryDirectory() as work:
-                good = check(model, path, args.corrupt, work) and good
+                good = check(path, args.corrupt, work) and good
     except Failure as failure:
         print(failure)
         sys.exit(2)

@@ -11,22 +11,16 @@
  * Each line is: event who from size value, counted in blocks; who is a thread
  * for calls and their ends, a listener for its callbacks. */
 #include <errno.h>
-#include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#include <vmem/vmem.h>
+#include "model/recording.h"
 
-#define NR_BLOCKS 6
-#define BLOCK_SIZE ((uint64_t)2 << 20)
-#define GPA ((uint64_t)4 << 30)
 #define NR_LISTENERS 2
 
-/* Threads and answers as the model names them. */
-enum { GUEST = 1, HOST = 2, QUERY = 3 };
+/* Answers as the model names them. */
 enum { ANSWER_OK = 0, ANSWER_BUSY = 2, ANSWER_FAILED = 4 };
 
 /* How a listener is told. */
@@ -54,57 +48,10 @@ static struct vmem_region *region;
 static struct vmem_device *device;
 static struct listener listeners[NR_LISTENERS] = { { .nr = 0 }, { .nr = 1 } };
 static struct plan plan;
-static pthread_mutex_t log_lock = PTHREAD_MUTEX_INITIALIZER;
-static uint64_t random_state = 1;
-static bool recording;
-static bool threaded;
-
-static void die(const char *what, const struct vmem_error *err)
-{
-    fprintf(stderr, "record: %s: %s\n", what, err != NULL ? err->message : "");
-    exit(2);
-}
-
-/* Below n; xorshift64*. */
-static unsigned int chance(unsigned int n)
-{
-    uint64_t x;
-
-    pthread_mutex_lock(&log_lock);
-    random_state ^= random_state >> 12;
-    random_state ^= random_state << 25;
-    random_state ^= random_state >> 27;
-    x = random_state * 0x2545f4914f6cdd1d;
-    pthread_mutex_unlock(&log_lock);
-    return (unsigned int)((x >> 33) % n);
-}
 
 static bool one_in(unsigned int n)
 {
     return plan.by_chance && chance(n) == 0;
-}
-
-/* Gives another thread the time to come in between. */
-static void dawdle(void)
-{
-    if (threaded) {
-        const struct timespec some_time = { .tv_nsec = chance(100) * 1000 };
-
-        nanosleep(&some_time, NULL);
-    }
-}
-
-/* The events are in the order in which they were logged. */
-static void event(const char *name, unsigned int who, uint64_t from,
-                  uint64_t size, unsigned int value)
-{
-    dawdle();
-    pthread_mutex_lock(&log_lock);
-    if (recording) {
-        printf("%s %u %u %u %u\n", name, who, (unsigned int)from,
-               (unsigned int)size, value);
-    }
-    pthread_mutex_unlock(&log_lock);
 }
 
 static struct vmem_range range_of(uint64_t from, uint64_t size)
@@ -222,7 +169,7 @@ static void info(void)
 static void end(unsigned int who, unsigned int answer)
 {
     event("end", who, 0, 0, answer);
-    if (!threaded) {
+    if (!recording.is_threaded) {
         info();
     }
 }
@@ -239,39 +186,13 @@ static void end_host(int ret)
     end(HOST, answer);
 }
 
-static void put_le(uint8_t *at, uint64_t value, unsigned int nr_bytes)
-{
-    for (unsigned int i = 0; i < nr_bytes; i++) {
-        at[i] = (uint8_t)(value >> (8 * i));
-    }
-}
-
-/* Sends a request and returns the state that it answers. */
-static unsigned int request(unsigned int type, unsigned int from,
-                            unsigned int size,
-                            struct vmem_request_result *result)
-{
-    uint8_t bytes[VMEM_DEVICE_REQUEST_SIZE] = { 0 };
-    uint8_t response[VMEM_DEVICE_RESPONSE_SIZE];
-
-    put_le(bytes, type, 2);
-    put_le(bytes + 8, GPA + from * BLOCK_SIZE, 8);
-    put_le(bytes + 16, size, 2);
-    if (vmem_device_handle_request(device, bytes, sizeof(bytes), response,
-                                   sizeof(response),
-                                   result) != VMEM_REQUEST_RESPOND) {
-        die("a request was not answered", NULL);
-    }
-    return response[8] + 256U * response[9];
-}
-
 static void guest(const char *name, unsigned int type, unsigned int from,
                   unsigned int size)
 {
     struct vmem_request_result result = { .struct_size = sizeof(result) };
 
     event(name, GUEST, from, size, 0);
-    request(type, from, size, &result);
+    send_request(device, type, from, size, &result);
     end(GUEST, result.response);
 }
 
@@ -296,7 +217,7 @@ static void state(unsigned int from, unsigned int size)
     unsigned int found;
 
     event("state", QUERY, from, size, 0);
-    found = request(VMEM_REQUEST_STATE, from, size, &result);
+    found = send_request(device, VMEM_REQUEST_STATE, from, size, &result);
     event("end", QUERY, 0, 0, found);
 }
 
@@ -645,22 +566,6 @@ static void any_query(void)
     }
 }
 
-struct thread {
-    void (*call)(void);
-    unsigned int nr_calls;
-    pthread_t id;
-};
-
-static void *run_thread(void *opaque)
-{
-    const struct thread *thread = opaque;
-
-    for (unsigned int i = 0; i < thread->nr_calls; i++) {
-        thread->call();
-    }
-    return NULL;
-}
-
 static void run_random(unsigned int nr_calls)
 {
     for (unsigned int i = 0; i < nr_calls; i++) {
@@ -673,26 +578,6 @@ static void run_random(unsigned int nr_calls)
         } else {
             any_query();
         }
-    }
-}
-
-static void run_threads(unsigned int nr_calls)
-{
-    struct thread threads[] = {
-        { .call = any_guest_call, .nr_calls = nr_calls },
-        { .call = any_host_call, .nr_calls = nr_calls },
-        { .call = any_query, .nr_calls = nr_calls },
-    };
-    const size_t nr_threads = sizeof(threads) / sizeof(threads[0]);
-
-    for (size_t i = 0; i < nr_threads; i++) {
-        if (pthread_create(&threads[i].id, NULL, run_thread, &threads[i]) !=
-            0) {
-            die("no thread", NULL);
-        }
-    }
-    for (size_t i = 0; i < nr_threads; i++) {
-        pthread_join(threads[i].id, NULL);
     }
 }
 
@@ -776,12 +661,12 @@ static void start(bool populates)
     make_region(populates);
     make_device();
     printf("blocks %d\npopulates %d\n", NR_BLOCKS, populates);
-    recording = true;
+    recording.is_on = true;
 }
 
 static void stop(void)
 {
-    recording = false;
+    recording.is_on = false;
     memset(&plan, 0, sizeof(plan));
     free_all();
     if (fflush(stdout) != 0) {
@@ -818,12 +703,15 @@ int main(int argc, char **argv)
         const uint64_t seed = strtoull(argv[2], NULL, 10);
         const unsigned int nr_calls = (unsigned int)strtoul(argv[3], NULL, 10);
 
-        threaded = strcmp(argv[1], "threads") == 0;
-        random_state = seed * 2 + 1;
+        recording.is_threaded = strcmp(argv[1], "threads") == 0;
+        seed_chance(seed);
         start(seed % 2 == 1);
         plan.by_chance = true;
-        if (threaded) {
-            run_threads(nr_calls);
+        if (recording.is_threaded) {
+            void (*const calls[])(void) = { any_guest_call, any_host_call,
+                                            any_query };
+
+            run_threads(calls, sizeof(calls) / sizeof(calls[0]), nr_calls);
         } else {
             run_random(nr_calls);
         }
