@@ -6,16 +6,44 @@
 
 #include "minivmm.h"
 
-/* AML, the bytecode of the DSDT; chapter 20 of the ACPI specification. */
-#define AML_NAME 0x08
-#define AML_BYTE 0x0a
-#define AML_DWORD 0x0c
-#define AML_STRING 0x0d
+/* AML, the bytecode of the DSDT (chapter 20 of the ACPI specification), as iasl
+ * would make it: an object is its opcode, for some the bytes from there to its end, a
+ * name of four letters, and what is in it. Resources are a buffer of descriptors
+ * (chapter 6.4) with an end tag. */
 #define AML_SCOPE 0x10
-#define AML_BUFFER 0x11
-#define AML_PACKAGE 0x12
-#define AML_EXTENDED 0x5b
-#define AML_DEVICE 0x82
+static const char sleep_aml[] =
+    "\x08_S5_" /* Name (_S5, Package { 5, 0, 0, 0 }) */
+    "\x12\x07\x04\x0a\x05\0\0\0";
+static const char serial_aml[] =
+    "\x5b\x82\x31" /* Device (COM0), of 49 bytes */
+    "COM0"
+    "\x08_HID"
+    "\x0c\x41\xd0\x05\x01" /* EisaId ("PNP0501") */
+    "\x08_UID"
+    "\0"
+    "\x08_CRS"
+    "\x11\x16\x0a\x13"                 /* a buffer, of 19 bytes */
+    "\x47\x01\xf8\x03\xf8\x03\x01\x08" /* IO (0x3f8, 8 ports) */
+    "\x89\x06\0\x01\x01\x04\0\0\0"     /* Interrupt (Level, High, 4) */
+    "\x79";                            /* the end, and the NUL behind it */
+/* What Linux takes for a virtio-mmio device. */
+static const char virtio_aml[] =
+    "\x5b\x82\x3b" /* Device (VMM?), of 59 bytes */
+    "VMM?"
+    "\x08_HID"
+    "\x0dLNRO0005\0"
+    "\x08_UID"
+    "\x0a?"
+    "\x08_CRS"
+    "\x11\x1a\x0a\x17"             /* a buffer, of 23 bytes */
+    "\x86\x09\0\x01????\0\x10\0\0" /* Memory32Fixed (ReadWrite, ?, 4096) */
+    "\x89\x06\0\x01\x01????"       /* Interrupt (Level, ActiveHigh, ?) */
+    "\x79";
+/* Where the question marks are. */
+#define VIRTIO_AML_NAME 6
+#define VIRTIO_AML_UID 28
+#define VIRTIO_AML_GPA 42
+#define VIRTIO_AML_GSI 55
 
 /* FADT and SRAT flags. */
 #define FADT_WBINVD (1 << 0)
@@ -90,137 +118,36 @@ static uint64_t end_table(struct table *table)
     return BIOS_GPA + table->start;
 }
 
-/* An object with a length in front: always the form of two bytes, for up to
- * 4095. Returns what close_package() needs. */
-static uint32_t open_package(struct table *table, uint8_t op)
-{
-    put(table, op, 1);
-    put(table, 0, 2);
-    return table->used - 2;
-}
-
-static void close_package(struct table *table, uint32_t at)
-{
-    const uint32_t size = table->used - at;
-
-    table->bytes[at] = (uint8_t)(0x40 | (size & 0xf));
-    table->bytes[at + 1] = (uint8_t)(size >> 4);
-}
-
-static uint32_t open_device(struct table *table, const char *name)
-{
-    put(table, AML_EXTENDED, 1);
-    const uint32_t at = open_package(table, AML_DEVICE);
-    put_bytes(table, name, 4);
-    return at;
-}
-
-static void put_name(struct table *table, const char *name)
-{
-    put(table, AML_NAME, 1);
-    put_bytes(table, name, 4);
-}
-
-static void put_uid(struct table *table, uint8_t uid)
-{
-    put_name(table, "_UID");
-    put(table, AML_BYTE, 1);
-    put(table, uid, 1);
-}
-
-/* Resources: a buffer with its size in front, and an end tag behind it. */
-static uint32_t open_resources(struct table *table)
-{
-    put_name(table, "_CRS");
-    const uint32_t at = open_package(table, AML_BUFFER);
-    put(table, AML_BYTE, 1);
-    put(table, 0, 1);
-    return at;
-}
-
-/* Level, active high, the device's own: an extended interrupt descriptor. */
-static void put_interrupt(struct table *table, uint32_t gsi)
-{
-    put(table, 0x89, 1);
-    put(table, 6, 2);
-    put(table, 0x01, 1);
-    put(table, 1, 1);
-    put(table, gsi, 4);
-}
-
-static void close_resources(struct table *table, uint32_t at)
-{
-    put(table, 0x0079, 2); /* end tag, without a checksum */
-    table->bytes[at + 3] = (uint8_t)(table->used - at - 4);
-    close_package(table, at);
-}
-
-/* Device (COM0) { PNP0501, ports 0x3f8 to 0x3ff, interrupt 4 } */
-static void put_serial(struct table *table)
-{
-    const uint32_t device = open_device(table, "COM0");
-
-    put_name(table, "_HID");
-    put(table, AML_DWORD, 1);
-    put(table, 0x0105d041, 4); /* EisaId ("PNP0501") */
-    put_uid(table, 0);
-
-    const uint32_t resources = open_resources(table);
-    put(table, 0x47, 1); /* I/O ports: 16 bits, from, to, alignment, length */
-    put(table, 1, 1);
-    put(table, PORT_SERIAL, 2);
-    put(table, PORT_SERIAL, 2);
-    put(table, 1, 1);
-    put(table, 8, 1);
-    put_interrupt(table, GSI_SERIAL);
-    close_resources(table, resources);
-    close_package(table, device);
-}
-
-/* Device (VMMn) { LNRO0005, its page, its interrupt }: what Linux takes for a
- * virtio-mmio device. */
 static void put_virtio(struct table *table, const struct virtio *virtio,
                        unsigned index)
 {
-    const char name[5] = { 'V', 'M', 'M', (char)('0' + index), '\0' };
-    const uint32_t device = open_device(table, name);
+    char aml[sizeof(virtio_aml)];
+    const uint32_t gpa = (uint32_t)virtio->gpa;
 
-    put_name(table, "_HID");
-    put(table, AML_STRING, 1);
-    put_bytes(table, "LNRO0005", 9);
-    put_uid(table, (uint8_t)index);
-
-    const uint32_t resources = open_resources(table);
-    put(table, 0x86, 1); /* memory, 32 bits: writable, from, length */
-    put(table, 9, 2);
-    put(table, 1, 1);
-    put(table, virtio->gpa, 4);
-    put(table, 4 * KIB, 4);
-    put_interrupt(table, virtio->gsi);
-    close_resources(table, resources);
-    close_package(table, device);
+    memcpy(aml, virtio_aml, sizeof(aml));
+    aml[VIRTIO_AML_NAME] = (char)('0' + index);
+    aml[VIRTIO_AML_UID] = (char)index;
+    memcpy(aml + VIRTIO_AML_GPA, &gpa, sizeof(gpa));
+    memcpy(aml + VIRTIO_AML_GSI, &virtio->gsi, sizeof(virtio->gsi));
+    put_bytes(table, aml, sizeof(aml));
 }
 
 static uint64_t put_dsdt(struct table *table, const struct vm *vm)
 {
+    const uint32_t size = (uint32_t)(2 + 4 + sizeof(serial_aml) +
+                                     vm->nr_devices * sizeof(virtio_aml));
+
     start_table(table, "DSDT", 2);
-
-    /* Name (_S5, Package { 5, 0, 0, 0 }): how to power off */
-    put_name(table, "_S5_");
-    const uint32_t package = open_package(table, AML_PACKAGE);
-    put(table, 4, 1);
-    put(table, AML_BYTE, 1);
-    put(table, SLEEP_TYPE_OFF, 1);
-    put_zeros(table, 3); /* three times the opcode of the number 0 */
-    close_package(table, package);
-
-    const uint32_t scope = open_package(table, AML_SCOPE);
+    put_bytes(table, sleep_aml, sizeof(sleep_aml) - 1);
+    /* Scope (_SB), with a length of two bytes: up to 4095. */
+    put(table, AML_SCOPE, 1);
+    put(table, 0x40 | (size & 0xf), 1);
+    put(table, size >> 4, 1);
     put_bytes(table, "_SB_", 4);
-    put_serial(table);
+    put_bytes(table, serial_aml, sizeof(serial_aml));
     for (unsigned i = 0; i < vm->nr_devices; i++) {
         put_virtio(table, &vm->devices[i].virtio, i);
     }
-    close_package(table, scope);
     return end_table(table);
 }
 

@@ -193,101 +193,28 @@ static int add_device(char *text, struct options *options)
     return 0;
 }
 
-static int parse_option(int option, char *text, struct options *options)
+static int parse_number_option(const char *name, const char *text,
+                               uint64_t most, uint64_t *number)
 {
-    uint64_t seconds;
-
-    switch (option) {
-    case 'k':
-        options->kernel = text;
-        return 0;
-    case 'i':
-        options->initrd = text;
-        return 0;
-    case 'a':
-        options->command_line = text;
-        return 0;
-    case 'm':
-        return parse_size(text, &options->memory_size) &&
-                       options->memory_size >= LEAST_MEMORY &&
-                       options->memory_size <= MOST_MEMORY &&
-                       options->memory_size % (2 * MIB) == 0
-                   ? 0
-                   : complain(
-                         "--memory %s: not a multiple of 2M from 64M to 512G",
-                         text);
-    case 'c':
-        return parse_number(text, MAX_CPUS, &options->nr_cpus) &&
-                       options->nr_cpus > 0
-                   ? 0
-                   : complain("--cpus %s: not a number from 1 to %d", text,
-                              MAX_CPUS);
-    case 's':
-        if (!parse_number(text, 3600, &seconds) || seconds == 0) {
-            return complain("--stall %s: not a number from 1 to 3600", text);
-        }
-        options->stall_after_ns = seconds * 1000000000;
-        return 0;
-    case 'd':
-        return add_device(text, options);
-    case 'M':
-    case 'C':
-        options->monitor = text;
-        return 0;
-    case 't':
-        options->trace = text;
-        return 0;
-    case 'p':
-        options->pass = text;
-        return 0;
-    default:
-        options->json = true;
-        return 0;
-    }
+    return parse_number(text, most, number) && *number > 0
+               ? 0
+               : complain("--%s %s: not a number from 1 to %u", name, text,
+                          (unsigned)most);
 }
 
-int parse_options(int argc, char **argv, struct options *options)
+static int parse_memory(const char *text, uint64_t *size)
 {
-    static const struct option names[] = {
-        { "kernel", required_argument, NULL, 'k' },
-        { "initrd", required_argument, NULL, 'i' },
-        { "append", required_argument, NULL, 'a' },
-        { "memory", required_argument, NULL, 'm' },
-        { "cpus", required_argument, NULL, 'c' },
-        { "stall", required_argument, NULL, 's' },
-        { "device", required_argument, NULL, 'd' },
-        { "monitor", required_argument, NULL, 'M' },
-        { "ctl", required_argument, NULL, 'C' },
-        { "trace", required_argument, NULL, 't' },
-        { "pass", required_argument, NULL, 'p' },
-        { "json", no_argument, NULL, 'j' },
-        { "help", no_argument, NULL, 'h' },
-        { NULL, 0, NULL, 0 },
-    };
-    bool ctl = false;
-    int option;
+    return parse_size(text, size) && *size >= LEAST_MEMORY &&
+                   *size <= MOST_MEMORY && *size % (2 * MIB) == 0
+               ? 0
+               : complain("--memory %s: not a multiple of 2M from 64M to 512G",
+                          text);
+}
 
-    *options = (struct options){ .command_line = "console=ttyS0",
-                                 .memory_size = DEFAULT_MEMORY,
-                                 .nr_cpus = 1 };
-    opterr = 0;
-    /* "+": what follows --ctl SOCKET is a command, not options. */
-    while ((option = getopt_long(argc, argv, "+:", names, NULL)) != -1) {
-        if (option == 'h') {
-            fputs(usage, stdout);
-            return 1;
-        }
-        if (option == '?') {
-            return complain("there is no option %s", argv[optind - 1]);
-        }
-        if (option == ':') {
-            return complain("%s needs a value", argv[optind - 1]);
-        }
-        if (parse_option(option, optarg, options) != 0) {
-            return -1;
-        }
-        ctl = ctl || option == 'C';
-    }
+/* What the rest of the line and the options must be to each other. */
+static int check_options(const struct options *options, bool ctl, int argc,
+                         char **argv)
+{
     if (ctl) {
         return options->kernel == NULL
                    ? 0
@@ -296,8 +223,71 @@ int parse_options(int argc, char **argv, struct options *options)
     if (optind < argc) {
         return complain("\"%s\" is not an option", argv[optind]);
     }
-    if (options->kernel == NULL) {
-        return complain("--kernel is missing; --help tells more");
+    return options->kernel != NULL
+               ? 0
+               : complain("--kernel is missing; --help tells more");
+}
+
+int parse_options(int argc, char **argv, struct options *options)
+{
+    enum { KERNEL, INITRD, APPEND, MONITOR, CTL, TRACE, PASS, NR_TEXTS };
+    enum { MEMORY = NR_TEXTS, CPUS, STALL, DEVICE, JSON, HELP };
+    static const struct option names[] = {
+        { "kernel", required_argument, NULL, KERNEL },
+        { "initrd", required_argument, NULL, INITRD },
+        { "append", required_argument, NULL, APPEND },
+        { "memory", required_argument, NULL, MEMORY },
+        { "cpus", required_argument, NULL, CPUS },
+        { "stall", required_argument, NULL, STALL },
+        { "device", required_argument, NULL, DEVICE },
+        { "monitor", required_argument, NULL, MONITOR },
+        { "ctl", required_argument, NULL, CTL },
+        { "trace", required_argument, NULL, TRACE },
+        { "pass", required_argument, NULL, PASS },
+        { "json", no_argument, NULL, JSON },
+        { "help", no_argument, NULL, HELP },
+        { NULL, 0, NULL, 0 },
+    };
+    const char **texts[NR_TEXTS] = {
+        &options->kernel,  &options->initrd,  &options->command_line,
+        &options->monitor, &options->monitor, &options->trace,
+        &options->pass,
+    };
+    bool ctl = false;
+    int ret = 0;
+    int option;
+
+    *options = (struct options){ .command_line = "console=ttyS0",
+                                 .memory_size = DEFAULT_MEMORY,
+                                 .nr_cpus = 1 };
+    opterr = 0;
+    /* "+": what follows --ctl SOCKET is a command, not options. */
+    while (ret == 0 &&
+           (option = getopt_long(argc, argv, "+:", names, NULL)) != -1) {
+        if (option < NR_TEXTS) {
+            *texts[option] = optarg;
+            ctl = ctl || option == CTL;
+        } else if (option == MEMORY) {
+            ret = parse_memory(optarg, &options->memory_size);
+        } else if (option == CPUS) {
+            ret = parse_number_option("cpus", optarg, MAX_CPUS,
+                                      &options->nr_cpus);
+        } else if (option == STALL) {
+            ret = parse_number_option("stall", optarg, 3600,
+                                      &options->stall_after_ns);
+            options->stall_after_ns *= 1000000000;
+        } else if (option == DEVICE) {
+            ret = add_device(optarg, options);
+        } else if (option == JSON) {
+            options->json = true;
+        } else if (option == HELP) {
+            fputs(usage, stdout);
+            return 1;
+        } else {
+            return complain(option == ':' ? "%s needs a value"
+                                          : "there is no option %s",
+                            argv[optind - 1]);
+        }
     }
-    return 0;
+    return ret != 0 ? ret : check_options(options, ctl, argc, argv);
 }
