@@ -755,7 +755,7 @@ init
 #endif
         run Mapper();
         run Caller(GUEST);
-#ifdef WITH_KEEPER
+#if defined(WITH_KEEPER) || defined(TRACE)
         run Caller(KEEPER);
 #endif
         run Caller(HOST)

@@ -4,7 +4,7 @@
  * accept.py asks the model whether it could have done the same.
  *
  *   record-mapper random SEED NR_CALLS     random calls and failures
- *   record-mapper threads SEED NR_CALLS    the same from two threads at a time
+ *   record-mapper threads SEED NR_CALLS    the same from three threads at a time
  *
  * Each line is: event who chunks done failed. Sets of chunks are numbers with a
  * bit for each. done is, of an unmap, what is unmapped because of it; of a commit
@@ -227,16 +227,21 @@ static void detach(void)
     end(HOST, ret < 0);
 }
 
-static void retry(void)
+static void retry(unsigned int who)
 {
-    event("retry", HOST, 0, 0, 0);
-    end(HOST, vmem_dma_retry_unmaps(dma, NULL) < 0);
+    event("retry", who, 0, 0, 0);
+    end(who, vmem_dma_retry_unmaps(dma, NULL) < 0);
+}
+
+static void any_keeper_call(void)
+{
+    retry(KEEPER);
 }
 
 static void any_host_call(void)
 {
     if (chance(3) == 0) {
-        retry();
+        retry(HOST);
     } else if (attachment == NULL) {
         attach();
     } else {
@@ -354,7 +359,8 @@ static void free_all(void)
 
 int main(int argc, char **argv)
 {
-    void (*const calls[])(void) = { any_guest_call, any_host_call };
+    void (*const calls[])(void) = { any_guest_call, any_host_call,
+                                    any_keeper_call };
 
     if (argc != 4 ||
         (strcmp(argv[1], "random") != 0 && strcmp(argv[1], "threads") != 0)) {

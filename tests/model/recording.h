@@ -16,7 +16,7 @@
 #define GPA ((uint64_t)4 << 30)
 
 /* Threads as the models name them. */
-enum { GUEST = 1, HOST = 2, QUERY = 3 };
+enum { GUEST = 1, HOST = 2, QUERY = 3, KEEPER = 3 };
 
 struct recording {
     bool is_on;       /* events are printed */
