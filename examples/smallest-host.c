@@ -38,7 +38,6 @@ int main(void)
     memory.size = 64 * MIB;
     virtio.gpa = 4096 * MIB;
     virtio.block_size = 2 * MIB;
-    virtio.features = VMEM_DEVICE_F_UNPLUGGED_INACCESSIBLE;
 
     check(vmem_vm_new(&machine, &vm, &err));
     check(vmem_backing_new_allocated(vm, &memory, &ram.backing, &err));

@@ -82,7 +82,6 @@ unsafe fn run(err: &mut Error) -> Result<(), c_int> {
     (ram.name, virtio.name) = (text(b"ram\0"), text(b"vmem0\0"));
     (memory.kind, memory.size) = (3, 64 * MIB); // VMEM_BACKING_MEMFD
     (virtio.gpa, virtio.block_size) = (4096 * MIB, 2 * MIB);
-    virtio.features = 1 << 1; // VMEM_DEVICE_F_UNPLUGGED_INACCESSIBLE
     check(vmem_vm_new(&machine, &mut vm, err))?;
     check(vmem_backing_new_allocated(vm, &memory, &mut ram.backing, err))?;
     check(vmem_region_new(vm, &ram, &mut region, err))?;

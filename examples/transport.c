@@ -30,7 +30,6 @@ static int start(struct vmem_error *err)
     memory.size = 64 * MIB;
     virtio.gpa = 4096 * MIB;
     virtio.block_size = 2 * MIB;
-    virtio.features = VMEM_DEVICE_F_UNPLUGGED_INACCESSIBLE;
     virtio.flags = VMEM_DEVICE_REQUIRE_INACCESSIBLE;
     ops.config_changed = config_changed;
     if (vmem_vm_new(&machine, &vm, err) < 0 ||

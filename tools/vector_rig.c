@@ -120,7 +120,9 @@ static int make_device(struct vector_rig *rig, struct vmem_error *err)
         config.usable_policy = VMEM_USABLE_ALL;
         config.usable_headroom = 0;
     }
-    if (policy->require_unplugged_inaccessible) {
+    if ((from->features & VMEM_DEVICE_F_UNPLUGGED_INACCESSIBLE) == 0) {
+        config.flags |= VMEM_DEVICE_NO_UNPLUGGED_INACCESSIBLE;
+    } else if (policy->require_unplugged_inaccessible) {
         config.flags |= VMEM_DEVICE_REQUIRE_INACCESSIBLE;
     }
     return vmem_device_new(rig->region, &config, &ops, rig, &rig->device, err);

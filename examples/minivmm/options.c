@@ -106,11 +106,12 @@ static bool parse_backing(const char *text, struct device_options *device)
 
 static bool parse_inaccessible(const char *text, struct device_options *device)
 {
+    device->flags &= ~(VMEM_DEVICE_NO_UNPLUGGED_INACCESSIBLE |
+                       VMEM_DEVICE_REQUIRE_INACCESSIBLE);
     if (strcmp(text, "off") == 0) {
-        device->features &= ~VMEM_DEVICE_F_UNPLUGGED_INACCESSIBLE;
+        device->flags |= VMEM_DEVICE_NO_UNPLUGGED_INACCESSIBLE;
         return true;
     }
-    device->features |= VMEM_DEVICE_F_UNPLUGGED_INACCESSIBLE;
     if (strcmp(text, "require") == 0) {
         device->flags |= VMEM_DEVICE_REQUIRE_INACCESSIBLE;
         return true;
@@ -154,9 +155,7 @@ int parse_device(char *text, unsigned index, struct device_options *device)
 
     *device = (struct device_options){
         .backing = VMEM_BACKING_MEMFD,
-        .features = VMEM_DEVICE_F_ACPI_PXM |
-                    VMEM_DEVICE_F_UNPLUGGED_INACCESSIBLE |
-                    VMEM_DEVICE_F_PERSISTENT_SUSPEND,
+        .features = VMEM_DEVICE_F_ACPI_PXM | VMEM_DEVICE_F_PERSISTENT_SUSPEND,
     };
     snprintf(device->name, sizeof(device->name), "vmem%u", index);
     for (char *key = strtok_r(text, ",", &rest); key != NULL;

@@ -145,10 +145,14 @@ enum vmem_resize_stall {
                                        has no room, or cannot free memory. */
 };
 
-/** Insist that the driver accepts UNPLUGGED_INACCESSIBLE when offered. */
+/** Insist that the driver accepts UNPLUGGED_INACCESSIBLE; Linux before 5.16 does
+ *  not. */
 #define VMEM_DEVICE_REQUIRE_INACCESSIBLE ((uint64_t)1 << 0)
 /** Measure latencies; costs two clock readings a request. */
 #define VMEM_DEVICE_MEASURE_LATENCY ((uint64_t)1 << 1)
+/** Do not offer UNPLUGGED_INACCESSIBLE: for machine types that have to look as
+ *  before they had it. */
+#define VMEM_DEVICE_NO_UNPLUGGED_INACCESSIBLE ((uint64_t)1 << 2)
 
 /** vmem_device_config::stall_after_ns when it is left 0: 10 s. */
 #define VMEM_DEVICE_STALL_AFTER_NS ((uint64_t)10000000000)
@@ -167,7 +171,11 @@ struct vmem_device_config {
                                         0: what the policy says. */
     uint64_t usable_policy;      /**< An enum vmem_usable_policy. */
     uint64_t usable_headroom;    /**< Its n in bytes; 0: 2 GiB for UNIT. */
-    uint64_t features;           /**< VMEM_DEVICE_F_* to offer. */
+    uint64_t features;           /**< VMEM_DEVICE_F_* to offer beside
+                                        #VMEM_DEVICE_F_UNPLUGGED_INACCESSIBLE,
+                                        which always is, unless
+                                        #VMEM_DEVICE_NO_UNPLUGGED_INACCESSIBLE
+                                        says otherwise. */
     uint64_t flags;              /**< #VMEM_DEVICE_REQUIRE_INACCESSIBLE etc. */
     uint64_t node_id;            /**< NUMA node, at most 65535; 0 unless
                                         ACPI_PXM is offered. */
@@ -431,14 +439,17 @@ VMEM_API uint64_t vmem_device_get_features(const struct vmem_device *device);
  * The driver accepted features and sets FEATURES_OK.
  *
  * Only device bits (0 to 23 and 50 to 63) are judged; the rest is the
- * transport's. A refusal is the guest's affair and counted.
+ * transport's. A refusal is the guest's affair, counted, and logged with the bits
+ * that decided.
  *
  * @param device    The device.
  * @param features  What the driver accepted.
  * @return 0: FEATURES_OK may stick; or a negative errno: it must not.
  * @retval -EINVAL   @p device is NULL.
- * @retval -ENOTSUP  A bit that was not offered, or UNPLUGGED_INACCESSIBLE is
- *                   required and missing.
+ * @retval -EPROTO   The driver accepted a bit that was not offered, which breaks a
+ *                   rule of virtio.
+ * @retval -ENOTSUP  The driver does not support UNPLUGGED_INACCESSIBLE, and
+ *                   #VMEM_DEVICE_REQUIRE_INACCESSIBLE insists.
  * @retval -EDEADLK  Called from a listener, backing or walk callback.
  * @threads{any thread; not from listener, backing and walk callbacks}
  * @since 0.1

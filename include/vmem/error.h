@@ -35,7 +35,8 @@ VMEM_BEGIN_DECLS
  * | -EEXIST    | there is one already |
  * | -ENOENT    | there is none |
  * | -ENOMEM    | host memory is exhausted |
- * | -ENOTSUP   | the kernel, file system or mapping cannot do it |
+ * | -ENOTSUP   | the kernel, file system, mapping or driver cannot do it |
+ * | -EPROTO    | a driver broke a rule of virtio |
  * | -ENXIO     | that memory is not populated |
  * | -ENOSPC    | a limit of a mapper would be exceeded |
  * | -EPERM     | to be written, but read-only |

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Config space and features. */
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "base/range.h"
@@ -80,7 +81,6 @@ int vmem_device_set_driver_features(struct vmem_device *device,
                                     uint64_t features)
 {
     const uint64_t accepted = features & VMEMI_DEVICE_FEATURE_BITS;
-    uint64_t missing;
     int ret;
 
     if (device == NULL) {
@@ -91,18 +91,27 @@ int vmem_device_set_driver_features(struct vmem_device *device,
     if (ret < 0) {
         return ret;
     }
-    missing = (device->flags & VMEM_DEVICE_REQUIRE_INACCESSIBLE) != 0
-                  ? device->features & ~accepted &
-                        VMEM_DEVICE_F_UNPLUGGED_INACCESSIBLE
-                  : 0;
-    if ((accepted & ~device->features) != 0 || missing != 0) {
+    if ((accepted & ~device->features) != 0) {
+        vmemi_count(&device->nr_features_refused);
+        vmemi_vm_log_now(device->vm, VMEM_LOG_WARNING, VMEM_BLAME_GUEST,
+                         VMEM_LOG_CODE_FEATURES, device->name.text,
+                         "driver features 0x%" PRIx64 " refused: 0x%" PRIx64
+                         " was not offered, only 0x%" PRIx64 " was",
+                         accepted, accepted & ~device->features,
+                         device->features);
+        return -EPROTO;
+    }
+    if ((device->flags & VMEM_DEVICE_REQUIRE_INACCESSIBLE) != 0 &&
+        (accepted & VMEM_DEVICE_F_UNPLUGGED_INACCESSIBLE) == 0) {
         vmemi_count(&device->nr_features_refused);
         vmemi_vm_log_now(
             device->vm, VMEM_LOG_WARNING, VMEM_BLAME_GUEST,
             VMEM_LOG_CODE_FEATURES, device->name.text,
-            "driver features 0x%llx refused: 0x%llx offered%s",
-            (unsigned long long)accepted, (unsigned long long)device->features,
-            missing != 0 ? ", UNPLUGGED_INACCESSIBLE required" : "");
+            "driver features 0x%" PRIx64
+            " refused: UNPLUGGED_INACCESSIBLE is missing; Linux has it since "
+            "5.16, an older guest needs a device without "
+            "VMEM_DEVICE_REQUIRE_INACCESSIBLE",
+            accepted);
         return -ENOTSUP;
     }
     atomic_store(&device->driver_features, accepted);

@@ -63,8 +63,9 @@ static int check_choices(const struct vmem_device_config *config,
     const uint64_t features = VMEM_DEVICE_F_ACPI_PXM |
                               VMEM_DEVICE_F_UNPLUGGED_INACCESSIBLE |
                               VMEM_DEVICE_F_PERSISTENT_SUSPEND;
-    const uint64_t flags =
-        VMEM_DEVICE_REQUIRE_INACCESSIBLE | VMEM_DEVICE_MEASURE_LATENCY;
+    const uint64_t flags = VMEM_DEVICE_REQUIRE_INACCESSIBLE |
+                           VMEM_DEVICE_MEASURE_LATENCY |
+                           VMEM_DEVICE_NO_UNPLUGGED_INACCESSIBLE;
 
     if ((config->features & ~features) != 0 || (config->flags & ~flags) != 0 ||
         config->usable_policy > VMEM_USABLE_EXTENT) {
@@ -73,6 +74,15 @@ static int check_choices(const struct vmem_device_config *config,
                           ", flags 0x%" PRIx64 " or usable policy %" PRIu64,
                           config->name, config->features & ~features,
                           config->flags & ~flags, config->usable_policy);
+    }
+    if ((config->flags & VMEM_DEVICE_NO_UNPLUGGED_INACCESSIBLE) != 0 &&
+        ((config->features & VMEM_DEVICE_F_UNPLUGGED_INACCESSIBLE) != 0 ||
+         (config->flags & VMEM_DEVICE_REQUIRE_INACCESSIBLE) != 0)) {
+        return vmemi_fail(err, -EINVAL, VMEM_REASON_ARGUMENT, NULL,
+                          "device \"%s\": flags 0x%" PRIx64
+                          " withhold UNPLUGGED_INACCESSIBLE, which features "
+                          "0x%" PRIx64 " or flags offer or require",
+                          config->name, config->flags, config->features);
     }
     if (config->node_id > UINT16_MAX) {
         return vmemi_fail(err, -ERANGE, VMEM_REASON_RANGE, NULL,
@@ -172,6 +182,9 @@ static int set_up(struct vmem_device *device, struct vmem_region *region,
     device->gpa = config->gpa;
     device->block_size = config->block_size;
     device->features = config->features;
+    if ((config->flags & VMEM_DEVICE_NO_UNPLUGGED_INACCESSIBLE) == 0) {
+        device->features |= VMEM_DEVICE_F_UNPLUGGED_INACCESSIBLE;
+    }
     device->flags = config->flags;
     device->node_id = config->node_id;
     device->stall_after_ns = config->stall_after_ns != 0
@@ -262,7 +275,8 @@ static void warn_about_config(const struct vmem_device *device)
         vmemi_vm_log_now(device->vm, VMEM_LOG_WARNING, VMEM_BLAME_HOST,
                          VMEM_LOG_CODE_READ_ALLOCATES, device->name.text,
                          "UNPLUGGED_INACCESSIBLE is not offered, and reading "
-                         "unplugged memory of backing \"%s\" allocates it",
+                         "unplugged memory of backing \"%s\" allocates it: "
+                         "leave VMEM_DEVICE_NO_UNPLUGGED_INACCESSIBLE out",
                          backing->name.text);
     }
 }

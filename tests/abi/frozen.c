@@ -325,11 +325,12 @@ static void a_guest_grows_and_shrinks(void **state)
     unsigned char config[VMEM_DEVICE_CONFIG_SIZE];
     uint32_t generation;
 
-    assert_int_equal(vmem_device_get_features(world->device), 0);
+    assert_int_equal(vmem_device_get_features(world->device),
+                     VMEM_DEVICE_F_UNPLUGGED_INACCESSIBLE);
     must(vmem_device_set_driver_features(world->device, 0));
     assert_int_equal(vmem_device_set_driver_features(
                          world->device, VMEM_DEVICE_F_PERSISTENT_SUSPEND),
-                     -ENOTSUP);
+                     -EPROTO);
     must(vmem_device_set_driver_features(world->device, 0));
     generation = vmem_device_get_config_generation(world->device);
     must(vmem_device_resize(world->device, 8 * BLOCK, &err));

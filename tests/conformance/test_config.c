@@ -486,7 +486,7 @@ static void config_reads_work_before_features_and_after_a_refusal(void **u)
     assert_true(rig_config(rig).requested_size == RIG_REQUESTED);
     assert_int_equal(vmem_device_set_driver_features(
                          rig->device, VMEM_DEVICE_F_PERSISTENT_SUSPEND),
-                     -ENOTSUP);
+                     -EPROTO);
     assert_true(rig_config(rig).requested_size == RIG_REQUESTED);
     vmem_device_reset(rig->device, VMEM_RESET_DRIVER, NULL);
     assert_true(rig_config(rig).requested_size == RIG_REQUESTED);

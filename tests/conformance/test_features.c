@@ -12,7 +12,11 @@ static struct rig *rig_offering(uint64_t features, uint64_t flags)
 {
     return rig_new(&(struct rig_options){
         .has_memory = true,
-        .config = { .features = features, .flags = flags } });
+        .config = { .features = features,
+                    .flags =
+                        flags | ((features & INACCESSIBLE) == 0
+                                     ? VMEM_DEVICE_NO_UNPLUGGED_INACCESSIBLE
+                                     : 0) } });
 }
 
 /* Rule: NEG-01 */
@@ -38,13 +42,51 @@ a_device_that_insists_refuses_a_driver_without_inaccessible(void **u)
     rig_free(rig);
 }
 
+/* Nobody could be served by such a device. */
+
 /* Rule: NEG-01 */
-static void insisting_on_what_is_not_offered_refuses_nobody(void **u)
+static void what_is_withheld_cannot_be_required_or_offered(void **u)
 {
-    struct rig *rig = rig_offering(0, VMEM_DEVICE_REQUIRE_INACCESSIBLE);
+    struct rig *rig = rig_new(&(struct rig_options){ .no_device = true });
+    struct vmem_device_config config = {
+        .struct_size = sizeof(config),
+        .name = "dev",
+        .block_size = RIG_BLOCK,
+        .flags = VMEM_DEVICE_NO_UNPLUGGED_INACCESSIBLE |
+                 VMEM_DEVICE_REQUIRE_INACCESSIBLE,
+    };
+    struct vmem_error err = VMEM_ERROR_INIT;
 
     (void)u;
-    assert_int_equal(vmem_device_set_driver_features(rig->device, 0), 0);
+    assert_int_equal(rig_make_device(rig, &config, &err), -EINVAL);
+    rig_assert_error(&err, -EINVAL, VMEM_REASON_ARGUMENT, "dev", "flags 0x5",
+                     "UNPLUGGED_INACCESSIBLE");
+    config.flags = VMEM_DEVICE_NO_UNPLUGGED_INACCESSIBLE;
+    config.features = INACCESSIBLE | PXM;
+    assert_int_equal(rig_make_device(rig, &config, &err), -EINVAL);
+    rig_assert_error(&err, -EINVAL, VMEM_REASON_ARGUMENT, "dev", "flags 0x4",
+                     "features 0x3");
+    config.features = PXM;
+    assert_int_equal(rig_make_device(rig, &config, &err), 0);
+    assert_true(vmem_device_get_features(rig->device) == PXM);
+    rig_free(rig);
+}
+
+/* Rule: NEG-01 */
+static void the_log_says_what_was_wrong_with_refused_features(void **u)
+{
+    struct rig *rig =
+        rig_offering(INACCESSIBLE, VMEM_DEVICE_REQUIRE_INACCESSIBLE);
+
+    (void)u;
+    assert_int_equal(vmem_device_set_driver_features(rig->device, 0), -ENOTSUP);
+    assert_non_null(strstr(rig_last_log(rig, VMEM_LOG_CODE_FEATURES)->message,
+                           "VMEM_DEVICE_REQUIRE_INACCESSIBLE"));
+    /* A rule that is broken comes first: it is no driver for anything. */
+    assert_int_equal(vmem_device_set_driver_features(rig->device, PXM),
+                     -EPROTO);
+    assert_non_null(strstr(rig_last_log(rig, VMEM_LOG_CODE_FEATURES)->message,
+                           "0x1 was not offered, only 0x2 was"));
     rig_free(rig);
 }
 
@@ -78,7 +120,7 @@ static void a_device_bit_that_was_not_offered_is_refused(void **u)
         const bool ok = !mine || feature == INACCESSIBLE;
 
         assert_int_equal(vmem_device_set_driver_features(rig->device, feature),
-                         ok ? 0 : -ENOTSUP);
+                         ok ? 0 : -EPROTO);
     }
     assert_int_equal(vmem_device_set_driver_features(NULL, 0), -EINVAL);
     rig_free(rig);
@@ -93,7 +135,7 @@ static void a_refused_set_leaves_the_accepted_one(void **u)
     assert_int_equal(vmem_device_set_driver_features(rig->device, INACCESSIBLE),
                      0);
     assert_int_equal(vmem_device_set_driver_features(rig->device, SUSPEND),
-                     -ENOTSUP);
+                     -EPROTO);
     assert_true(rig_info(rig).driver_features == INACCESSIBLE);
     rig_free(rig);
 }
@@ -131,6 +173,14 @@ static void a_device_offers_exactly_what_the_host_says(void **u)
 
         assert_true(vmem_device_get_features(rig->device) == features);
         assert_true(rig_info(rig).features == features);
+        rig_free(rig);
+    }
+    for (uint64_t features = 0; features < 8; features++) {
+        struct rig *rig = rig_new(&(struct rig_options){
+            .has_memory = true, .config = { .features = features } });
+
+        assert_true(vmem_device_get_features(rig->device) ==
+                    (features | INACCESSIBLE));
         rig_free(rig);
     }
 }
@@ -193,7 +243,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(
             a_device_that_insists_refuses_a_driver_without_inaccessible),
-        cmocka_unit_test(insisting_on_what_is_not_offered_refuses_nobody),
+        cmocka_unit_test(what_is_withheld_cannot_be_required_or_offered),
+        cmocka_unit_test(the_log_says_what_was_wrong_with_refused_features),
         cmocka_unit_test(a_tolerant_device_accepts_every_subset_of_its_offer),
         cmocka_unit_test(a_device_bit_that_was_not_offered_is_refused),
         cmocka_unit_test(a_refused_set_leaves_the_accepted_one),

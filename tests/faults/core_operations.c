@@ -569,7 +569,8 @@ static int ask(struct scene *it)
                                            sizeof(bytes)) == 0 &&
                    vmem_device_get_config_generation(it->device) ==
                        device.config_generation &&
-                   vmem_device_get_features(it->device) == 0 &&
+                   vmem_device_get_features(it->device) ==
+                       VMEM_DEVICE_F_UNPLUGGED_INACCESSIBLE &&
                    vmem_device_check_removable(it->device, NULL) == -EBUSY &&
                    vmem_region_is_populated(it->region, &range) &&
                    !vmem_region_is_frozen(it->region) &&
@@ -717,7 +718,7 @@ const struct operation core_operations[] = {
     { "a kick", kick },
     { "a poll", poll },
     { "features", accept_features },
-    { "refused features", refuse_features, .expected = -ENOTSUP },
+    { "refused features", refuse_features, .expected = -EPROTO },
     { "a config write", write_config },
     { "walking what is populated", walk_populated },
     { "walking what is discarded", walk_discarded },

@@ -225,6 +225,10 @@ static void take_config(struct device_world *world, struct fuzz_input *input,
         .features = where >> 2 & 7,
         .flags = where >> 5 & 3,
     };
+    if ((config->features & VMEM_DEVICE_F_UNPLUGGED_INACCESSIBLE) == 0 &&
+        (config->flags & VMEM_DEVICE_REQUIRE_INACCESSIBLE) == 0) {
+        config->flags |= VMEM_DEVICE_NO_UNPLUGGED_INACCESSIBLE;
+    }
     /* At 0, somewhere, or ending at 2^64. */
     if ((where & 3) == 1) {
         config->gpa = block_size * (where >> 4);

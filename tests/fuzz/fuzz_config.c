@@ -66,13 +66,17 @@ static void make_device(struct known *known, uint64_t features, bool requires)
         .block_size = BLOCK_SIZE,
         .usable_policy = VMEM_USABLE_ALL,
         .features = features,
-        .flags = requires ? VMEM_DEVICE_REQUIRE_INACCESSIBLE : 0,
+        .flags = requires ? VMEM_DEVICE_REQUIRE_INACCESSIBLE
+                 : (features & VMEM_DEVICE_F_UNPLUGGED_INACCESSIBLE) == 0
+                     ? VMEM_DEVICE_NO_UNPLUGGED_INACCESSIBLE
+                     : 0,
     };
     struct vmem_vm *vm = NULL;
     struct vmem_region *region = NULL;
     int ret;
 
-    known->features = features;
+    known->features =
+        features | (requires ? VMEM_DEVICE_F_UNPLUGGED_INACCESSIBLE : 0);
     known->requires = requires;
     known->usable = region_config.size;
     known->node = (features & VMEM_DEVICE_F_ACPI_PXM) != 0 ? NODE : 0;
@@ -160,16 +164,16 @@ static void negotiate(struct known *known, uint64_t features)
 {
     const uint64_t transport = ((uint64_t)1 << 50) - ((uint64_t)1 << 24);
     const uint64_t accepted = features & ~transport;
-    bool refused = (accepted & ~known->features) != 0 ||
-                   (known->requires &&
-                    (known->features & VMEM_DEVICE_F_UNPLUGGED_INACCESSIBLE &
-                     ~accepted) != 0);
+    const bool breaks_rule = (accepted & ~known->features) != 0;
+    const bool lacks = known->requires &&
+                       (accepted & VMEM_DEVICE_F_UNPLUGGED_INACCESSIBLE) == 0;
+    const int expected = breaks_rule ? -EPROTO : lacks ? -ENOTSUP : 0;
     int ret = vmem_device_set_driver_features(known->device, features);
 
-    fuzz_check(ret == (refused ? -ENOTSUP : 0), "ret %d for features %llx", ret,
+    fuzz_check(ret == expected, "ret %d for features %llx", ret,
                (unsigned long long)features);
-    known->nr_refused += refused;
-    if (!refused) {
+    known->nr_refused += expected < 0;
+    if (expected == 0) {
         known->driver_features = accepted;
     }
 }

@@ -35,7 +35,6 @@ struct vmem_device_config world_device_config(uint64_t block_size,
         .block_size = block_size,
         .requested_size = requested_size,
         .usable_policy = VMEM_USABLE_ALL,
-        .features = VMEM_DEVICE_F_UNPLUGGED_INACCESSIBLE
     };
 }
 

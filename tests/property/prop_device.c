@@ -56,6 +56,11 @@ static struct vmem_device_config random_config(struct pair *pair,
         .flags = one_in(pair, 2) ? VMEM_DEVICE_REQUIRE_INACCESSIBLE : 0,
     };
 
+    if ((config.features & VMEM_DEVICE_F_UNPLUGGED_INACCESSIBLE) == 0 &&
+        config.flags == 0) {
+        config.flags = VMEM_DEVICE_NO_UNPLUGGED_INACCESSIBLE;
+    }
+
     *region_size = nr_blocks * block;
     switch (below(pair, 3)) {
     case 0:

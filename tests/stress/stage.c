@@ -669,7 +669,8 @@ static int call_names(struct stage *it)
                    vmem_region_get_name(it->region) != NULL &&
                    vmem_region_get_size(it->region) == STAGE_SIZE &&
                    vmem_region_get_backing(it->region) == it->backing &&
-                   vmem_device_get_features(it->device) == 0
+                   vmem_device_get_features(it->device) ==
+                       VMEM_DEVICE_F_UNPLUGGED_INACCESSIBLE
                ? 0
                : -EPROTO;
 }

@@ -265,7 +265,7 @@ static void host(struct stress_thread *thread)
         break;
     case 3:
         STRESS_CHECK(vmem_device_set_driver_features(
-                         world->device, VMEM_DEVICE_F_ACPI_PXM) == -ENOTSUP);
+                         world->device, VMEM_DEVICE_F_ACPI_PXM) == -EPROTO);
         break;
     case 4:
         STRESS_CHECK(vmem_device_write_config(world->device, 0, "", 1) == 0);

@@ -39,6 +39,9 @@ void model_init(struct device_model *model,
     model->policy = config->usable_policy;
     model->n = config->usable_headroom;
     model->features = config->features;
+    if ((config->flags & VMEM_DEVICE_NO_UNPLUGGED_INACCESSIBLE) == 0) {
+        model->features |= VMEM_DEVICE_F_UNPLUGGED_INACCESSIBLE;
+    }
     model->insists = (config->flags & VMEM_DEVICE_REQUIRE_INACCESSIBLE) != 0;
     if (model->policy == VMEM_USABLE_DEFAULT) {
         model->policy = VMEM_USABLE_UNIT;
@@ -386,10 +389,10 @@ int model_set_features(struct device_model *model, uint64_t features)
             mine |= features & (uint64_t)1 << bit;
         }
     }
-    if ((mine & ~model->features) != 0 ||
-        (model->insists &&
-         (model->features & VMEM_DEVICE_F_UNPLUGGED_INACCESSIBLE) != 0 &&
-         (mine & VMEM_DEVICE_F_UNPLUGGED_INACCESSIBLE) == 0)) {
+    if ((mine & ~model->features) != 0) {
+        return -EPROTO;
+    }
+    if (model->insists && (mine & VMEM_DEVICE_F_UNPLUGGED_INACCESSIBLE) == 0) {
         return -ENOTSUP;
     }
     model->driver_features = mine;

@@ -66,10 +66,10 @@ static void creation_refuses_each_bad_config_and_says_what_and_why(void **u)
           "0x8",
           "unknown" },
         { "flag",
-          { .flags = 4 },
+          { .flags = (uint64_t)1 << 63 },
           -EINVAL,
           VMEM_REASON_ARGUMENT,
-          "0x4",
+          "0x8000000000000000",
           "unknown" },
         { "policy",
           { .usable_policy = 4 },
@@ -601,6 +601,8 @@ static void memory_that_reads_allocate_is_warned_about(void **u)
         assert_int_equal(
             vmem_region_new(rig->vm, &region_config, &region, NULL), 0);
         config.features = features;
+        config.flags =
+            features == 0 ? VMEM_DEVICE_NO_UNPLUGGED_INACCESSIBLE : 0;
         assert_int_equal(
             vmem_device_new(region, &config, NULL, NULL, &device, NULL), 0);
         assert_int_equal(rig_nr_logs(rig, VMEM_LOG_CODE_READ_ALLOCATES),

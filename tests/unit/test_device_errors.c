@@ -697,6 +697,7 @@ static void shared_memory_without_inaccessible_is_warned_about(void **u)
     struct vmem_device *device;
 
     (void)u;
+    config.flags = VMEM_DEVICE_NO_UNPLUGGED_INACCESSIBLE;
     assert_int_equal(vmemi_backing_new(rig->vm, &traits, &ops, rig,
                                        &region_config.backing, NULL),
                      0);

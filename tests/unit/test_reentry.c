@@ -429,7 +429,8 @@ static int attempt_queries(struct stage *it)
     ASK(vmem_device_check_removable(it->device, NULL) == 0);
     ASK(vmem_device_read_config(it->device, 0, config, sizeof(config)) == 0);
     ASK(vmem_device_write_config(it->device, 0, config, sizeof(config)) == 0);
-    ASK(vmem_device_get_features(it->device) == 0);
+    ASK(vmem_device_get_features(it->device) ==
+        VMEM_DEVICE_F_UNPLUGGED_INACCESSIBLE);
     vmem_device_get_config_generation(it->device);
     return 0;
 }

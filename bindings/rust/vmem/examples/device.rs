@@ -33,13 +33,8 @@ fn main() -> vmem::Result<()> {
     let memory = BackingConfig::new("ram", BackingKind::Memfd, 32 * MIB);
     let backing = Backing::allocate(&vm, &memory)?;
     let ram = Region::new(&vm, "ram", &backing)?;
-    let virtio = DeviceConfig {
-        name: "vmem0".into(),
-        gpa: GPA,
-        block_size: BLOCK,
-        features: vmem::vmem_sys::VMEM_DEVICE_F_UNPLUGGED_INACCESSIBLE,
-        ..Default::default()
-    };
+    let virtio =
+        DeviceConfig { name: "vmem0".into(), gpa: GPA, block_size: BLOCK, ..Default::default() };
     let device = Device::new(&ram, &virtio, Board)?;
     device.set_driver_features(device.features())?;
     device.resize(8 * MIB)?;

@@ -12,7 +12,6 @@ fn main() -> vmem::Result<()> {
         name: "vmem0".into(),
         gpa: 4096 * MIB,
         block_size: 2 * MIB,
-        features: vmem::vmem_sys::VMEM_DEVICE_F_UNPLUGGED_INACCESSIBLE,
         ..Default::default()
     };
     let device = Device::new(&ram, &virtio, ())?;
