@@ -272,10 +272,6 @@ struct command {
 
 /* One line; 0, or -1 after report_error(). */
 int monitor_command(struct vm *vm, char *line, struct report *report);
-/* An event, to everybody who asked for them: "event" and pairs of name and value, up
- * to NULL; numbers go as text. On any thread. */
-void monitor_event(struct vm *vm, const char *event, ...)
-    __attribute__((sentinel));
 
 /* --- instruments/: what watches, and what only tests need --------------- */
 
@@ -285,6 +281,10 @@ void monitor_close(struct vm *vm);
 /* Somebody connects; a client has sent something. */
 void monitor_accept(struct vm *vm);
 void monitor_input(struct vm *vm, unsigned index);
+/* An event, to everybody who asked for them: "event" and pairs of name and value, up
+ * to NULL; numbers go as text. On any thread. */
+void monitor_event(struct vm *vm, const char *event, ...)
+    __attribute__((sentinel));
 /* client.c: minivmm --ctl; the exit status. */
 int monitor_client(const char *path, bool json, int argc, char **argv);
 

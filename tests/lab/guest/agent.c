@@ -259,6 +259,8 @@ static bool run_plain(char **words, uint64_t number)
         answer("@ok");
     } else if (strcmp(word, "tmpfs") == 0) {
         memory_tmpfs(number);
+    } else if (strcmp(word, "pin") == 0) {
+        memory_pin(number);
     } else if (strcmp(word, "pipes") == 0) {
         memory_pipes(number);
     } else {

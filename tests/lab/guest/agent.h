@@ -34,6 +34,9 @@ void memory_keep(uint64_t mib);
 void memory_check(void);
 /* tmpfs MIB: a file of that size; 0 removes it. */
 void memory_tmpfs(uint64_t mib);
+/* pin MIB: memory of this program, spliced into pipes, so that it cannot be
+ * moved; 0 gives it back. */
+void memory_pin(uint64_t mib);
 /* pipes MIB: kernel memory that cannot be moved; 0 gives it back. */
 void memory_pipes(uint64_t mib);
 

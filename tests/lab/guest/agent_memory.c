@@ -9,10 +9,12 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #define PAGE ((size_t)4096)
 #define MAX_PIPES 4096
+#define MAX_PINS 64
 #define PIPE_SIZE ((size_t)65536)
 
 static uint64_t *filled;
@@ -181,6 +183,44 @@ void memory_pipes(uint64_t mib)
             return;
         }
         nr_pipes++;
+    }
+    answer("@ok");
+}
+
+/* The pipes take references to pages that are the allocator's movable ones. */
+void memory_pin(uint64_t mib)
+{
+    static int ends[MAX_PINS][2];
+    static unsigned nr_pins;
+    static uint8_t *bytes;
+    const size_t size = MAX_PINS * MIB;
+
+    while (nr_pins > mib) {
+        nr_pins--;
+        close(ends[nr_pins][0]);
+        close(ends[nr_pins][1]);
+    }
+    if (mib == 0) {
+        munmap(bytes, size);
+        answer("@ok");
+        return;
+    }
+    bytes = mmap(NULL, size, PROT_READ | PROT_WRITE,
+                 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (bytes == MAP_FAILED) {
+        answer_errno("pin");
+        return;
+    }
+    for (; nr_pins < mib && nr_pins < MAX_PINS; nr_pins++) {
+        struct iovec piece = { bytes + nr_pins * MIB, MIB };
+
+        memset(piece.iov_base, (int)nr_pins + 1, MIB);
+        if (pipe2(ends[nr_pins], O_CLOEXEC | O_NONBLOCK) != 0 ||
+            fcntl(ends[nr_pins][1], F_SETPIPE_SZ, MIB) < 0 ||
+            vmsplice(ends[nr_pins][1], &piece, 1, 0) <= 0) {
+            answer_errno("pin");
+            return;
+        }
     }
     answer("@ok");
 }
