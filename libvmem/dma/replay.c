@@ -60,8 +60,22 @@ static struct vmem_dma_attachment *find_target(struct vmem_dma *dma,
     return found;
 }
 
-static int replay_one(struct vmem_dma *dma, const struct copy *copy,
-                      struct vmem_error *err)
+/* Does the earlier one have it still? What is stuck there cannot have been plugged
+ * again. */
+static bool has_copy(struct vmem_dma *from, const struct copy *copy)
+{
+    struct vmemi_log_queue log;
+    bool found;
+
+    log.nr_records = 0;
+    vmemi_dma_lock(from, &log);
+    found = vmemi_dma_guest_at(from, copy->iova, copy->range.size) != NULL;
+    vmemi_dma_unlock(from);
+    return found;
+}
+
+static int replay_one(struct vmem_dma *dma, struct vmem_dma *from,
+                      const struct copy *copy, struct vmem_error *err)
 {
     struct vmem_dma_attachment *target = find_target(dma, copy);
     struct vmem_error own = VMEM_ERROR_INIT;
@@ -77,6 +91,11 @@ static int replay_one(struct vmem_dma *dma, const struct copy *copy,
     }
     ret = vmem_dma_viommu_map(target, copy->iova, &copy->range,
                               copy->protection, &own);
+    /* Unplugged since it was copied, and plugged again before it was mapped: from
+     * here on an unplug unmaps it in both. */
+    if (ret == 0 && !has_copy(from, copy)) {
+        vmem_dma_viommu_unmap(dma, copy->iova, copy->range.size, NULL, NULL);
+    }
     /* Unplugged since it was copied: the earlier one has it no more. A backend
      * that says the same means something else. */
     if (ret == 0 || own.reason == VMEM_REASON_NOT_POPULATED) {
@@ -110,7 +129,7 @@ int vmem_dma_viommu_replay(struct vmem_dma *dma, struct vmem_dma *from,
     int ret = check_replay(dma, from, err);
 
     while (ret == 0 && next_copy(from, iova, &copy)) {
-        ret = replay_one(dma, &copy, err);
+        ret = replay_one(dma, from, &copy, err);
         if (ret < 0) {
             vmem_dma_viommu_unmap(dma, 0, UINT64_MAX, NULL, NULL);
         }

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "base/alloc.h"
 #include "support/fake_backing.h"
 #include "support/fake_dma.h"
 
@@ -691,6 +692,58 @@ static void what_is_stuck_is_not_replayed(void **state)
     assert_string_equal(fake_dma_mapped(&it->late), "[20,21)");
 }
 
+/* The guest changes blocks between a mapping's copy and its map, which begins with
+ * an allocation. */
+static struct fixture *interrupted;
+static bool is_plugged_again;
+static int change_result;
+
+static bool change_before_map(size_t size)
+{
+    struct fixture *it = interrupted;
+
+    (void)size;
+    if (it != NULL) {
+        interrupted = NULL;
+        change_result = unplug(it, 2, 2);
+        if (change_result == 0 && is_plugged_again) {
+            change_result = plug(it, 2, 2);
+        }
+    }
+    return true;
+}
+
+static void what_is_unplugged_during_a_replay_is_in_neither(void **state)
+{
+    struct fixture *it = *state;
+
+    open_late(it);
+    assert_int_equal(
+        attach(it, &it->late, 0, (struct vmem_range){ 0, 0 }, &it->late_target),
+        0);
+    for (int i = 0; i < 2; i++) {
+        if (i == 1) {
+            assert_int_equal(plug(it, 2, 2), 0);
+            assert_int_equal(
+                vmem_dma_viommu_unmap(it->late.dma, 0, UINT64_MAX, NULL, NULL),
+                0);
+            assert_int_equal(unmap(it, 20, 1), 0);
+        }
+        assert_int_equal(map(it, 10, 2, 2), 0);
+        assert_int_equal(map(it, 20, 4, 1), 0);
+        interrupted = it;
+        is_plugged_again = i == 1;
+        vmemi_alloc_set_hook(change_before_map);
+        assert_int_equal(
+            vmem_dma_viommu_replay(it->late.dma, it->fake.dma, NULL), 0);
+        vmemi_alloc_set_hook(NULL);
+        assert_null(interrupted);
+        assert_int_equal(change_result, 0);
+        expect_mapped(it, "[20,21)");
+        assert_string_equal(fake_dma_mapped(&it->late), "[20,21)");
+    }
+}
+
 /* -ENXIO of the backend is not that of the region. */
 static void a_replay_tells_what_the_backend_said(void **state)
 {
@@ -768,6 +821,7 @@ int main(void)
         WITH_FIXTURE(a_late_mapper_gets_what_the_first_has),
         WITH_FIXTURE(a_replay_finds_its_target),
         WITH_FIXTURE(what_is_stuck_is_not_replayed),
+        WITH_FIXTURE(what_is_unplugged_during_a_replay_is_in_neither),
         WITH_FIXTURE(a_replay_tells_what_the_backend_said),
         WITH_FIXTURE(walks_show_guest_mappings),
     };
