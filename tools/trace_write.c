@@ -125,7 +125,9 @@ static void follow_size(struct trace_writer_device *device,
     const bool is_ack = event->kind == VMEM_TRACE_REQUEST &&
                         event->response == VMEM_RESPONSE_ACK;
 
-    if (event->kind == VMEM_TRACE_RESET) {
+    if (event->kind == VMEM_TRACE_LOAD) {
+        device->plugged_size = event->size;
+    } else if (event->kind == VMEM_TRACE_RESET) {
         if (event->type == VMEM_RESET_SYSTEM && event->code == 0) {
             device->plugged_size = 0;
         }

@@ -23,7 +23,8 @@ VMEM_BEGIN_DECLS
  * brings the transport: it negotiates features, copies config bytes out, hands
  * request bytes in and pushes the response bytes that come back. The device
  * drives one source of one region, made when the device is made; its region
- * starts unplugged, and whatever memory was there is discarded.
+ * starts unplugged, and whatever memory was there is discarded, or kept for a
+ * saved state that is loaded.
  *
  * **The guest** can cause a response, a counter, and a rate-limited log line;
  * never an abort, an unbounded loop, an allocation, or a read outside a buffer.
@@ -153,6 +154,8 @@ enum vmem_resize_stall {
 /** Do not offer UNPLUGGED_INACCESSIBLE: for machine types that have to look as
  *  before they had it. */
 #define VMEM_DEVICE_NO_UNPLUGGED_INACCESSIBLE ((uint64_t)1 << 2)
+/** Making the device leaves the memory as it is, for vmem_device_load(). */
+#define VMEM_DEVICE_KEEP_MEMORY ((uint64_t)1 << 3)
 
 /** vmem_device_config::stall_after_ns when it is left 0: 10 s. */
 #define VMEM_DEVICE_STALL_AFTER_NS ((uint64_t)10000000000)
@@ -203,7 +206,9 @@ enum vmem_trace_kind {
     VMEM_TRACE_REQUEST = 1, /**< A request was answered. */
     VMEM_TRACE_RESIZE = 2,  /**< The host asked for a size, or was refused. */
     VMEM_TRACE_RESET = 3,   /**< The device was reset. */
-    VMEM_TRACE_FREEZE = 4   /**< The region was frozen or has thawed. */
+    VMEM_TRACE_FREEZE = 4,  /**< The region was frozen or has thawed. */
+    VMEM_TRACE_LOAD = 5 /**< A saved state was loaded: what is recorded before
+                                 says nothing of what comes after. */
 };
 
 /**
@@ -220,7 +225,7 @@ struct vmem_trace_event {
                              the order in which they happened. */
     uint64_t time_ns;   /**< VM clock, when it happened. */
     uint64_t gpa;       /**< REQUEST: as the guest wrote it. */
-    uint64_t size;      /**< RESIZE: bytes asked for. */
+    uint64_t size;      /**< RESIZE: bytes asked for; LOAD: bytes plugged. */
     uint32_t kind;      /**< An enum vmem_trace_kind. */
     uint32_t type;      /**< REQUEST: an enum vmem_request_type; RESET: an enum
                              vmem_reset_kind. */
@@ -253,8 +258,9 @@ struct vmem_device_ops {
      *  in order of their sequence, and hands it the recorded requests, gets the
      *  recorded answers; one that is BUSY for another reason than
      *  #VMEM_REASON_FROZEN, or a system reset that a listener refused, needs that
-     *  reason, or a freeze around it. A STATE and
-     *  a change that overlap, on two threads, are in either order.
+     *  reason, or a freeze around it; a #VMEM_TRACE_LOAD needs the state that was
+     *  loaded, which vmem_device_save() gives. A STATE and a change that overlap,
+     *  on two threads, are in either order.
      *  @ownership{the event is the library's, valid in the call} */
     void (*trace)(const struct vmem_trace_event *event, void *opaque);
 };
@@ -294,6 +300,29 @@ struct vmem_device_stats {
     uint64_t nr_resets[4];        /**< [enum vmem_reset_kind]. */
     uint64_t latency_total_ns[4]; /**< [request type]; only if measured. */
     uint64_t latency_max_ns[4];   /**< [request type]; only if measured. */
+    uint64_t nr_loads; /**< States loaded. What that plugs and unplugs
+                                       is in the bytes above. */
+};
+
+/**
+ * What a device is besides its blocks, for another one to become the same.
+ *
+ * Filled by vmem_device_save(), or by a host that reads it from a stream or file
+ * of its own, in the form of its own; see @ref guide_virtio_mem.
+ */
+struct vmem_device_saved {
+    size_t struct_size;          /**< Set by the host. */
+    uint64_t gpa;                /**< The same on both sides. */
+    uint64_t region_size;        /**< The same on both sides. */
+    uint64_t block_size;         /**< The same on both sides. */
+    uint64_t node_id;            /**< The same on both sides. */
+    uint64_t requested_size;     /**< At most usable_region_size. */
+    uint64_t usable_region_size; /**< No block is plugged at or above it. */
+    uint64_t plugged_size;       /**< What the blocks amount to. */
+    uint64_t driver_features;    /**< Accepted by the driver; offered where they
+                                      are loaded. */
+    uint64_t has_driver;         /**< 1 if there is a driver, or 0 and then no
+                                      features. */
 };
 
 /** What became of a request; filled by vmem_device_handle_request(). */
@@ -310,9 +339,15 @@ struct vmem_request_result {
  * Make a device on a region, with everything unplugged.
  *
  * Listeners that the region has already are asked, if they have a
- * @c may_discard, and told @c discard of all of it, and its memory is given back. If
- * this fails after the claim was taken, watchers of
- * the discard policy have seen it come and go.
+ * @c may_discard, and told @c discard of all of it, and its memory is given back,
+ * unless #VMEM_DEVICE_KEEP_MEMORY is set. If this fails after the claim was
+ * taken, watchers of the discard policy have seen it come and go.
+ *
+ * With that flag all memory is *retained* (see @ref region) instead:
+ * vmem_device_load() puts into use what is plugged, as it is, and gives back the
+ * rest. Until it has, or a system reset has given all of it back,
+ * vmem_device_free() leaves the memory alone as well. A plug by the guest never
+ * shows what is there, and vmem_region_retry_discards() gives all of it back.
  *
  * @param region    The region; offset 0 is the device's gpa. It may have size 0.
  * @param config    What to make. @ownership{copied}
@@ -347,8 +382,8 @@ VMEM_API int vmem_device_new(struct vmem_region *region,
 /**
  * Free a device and its source, whatever is plugged.
  *
- * Plugged memory is not touched; what is retained is tried once more. Waits for a
- * running notification on another thread (so two notifications must not free each
+ * Plugged memory is not touched; what is retained is tried once more, but for
+ * what #VMEM_DEVICE_KEEP_MEMORY keeps. Waits for a running notification on another thread (so two notifications must not free each
  * other's device);
  * may be called from one of its own. To take a device away from a running
  * guest, ask vmem_device_check_removable() first.
@@ -579,6 +614,85 @@ VMEM_API int vmem_device_reset(struct vmem_device *device, uint32_t kind,
                                struct vmem_error *err);
 
 /**
+ * Read all of a device that another one needs to become the same.
+ *
+ * Sizes and blocks are of one moment. While the region is frozen they stay; only
+ * a resize can change the two sizes that the host asks for.
+ *
+ * @param device         The device.
+ * @param[in,out] saved  Set its struct_size; the rest is filled.
+ * @param[out] blocks    One bit for each block, 1 if it is plugged, as
+ *                       vmem_region_get_page_bitmap() writes pages.
+ *                       @ownership{the caller's}
+ * @param nr_words       Words in @p blocks: (blocks + 63) / 64.
+ * @return 0 or a negative errno, and then nothing was written.
+ * @retval -EINVAL   NULL argument, struct_size too small, or another number of
+ *                   words.
+ * @retval -EDEADLK  Called from a callback that holds another region of the
+ *                   machine, or its lists.
+ * @threads{any thread; from callbacks only on the region they hold}
+ * @since 0.1
+ */
+VMEM_API int vmem_device_save(const struct vmem_device *device,
+                              struct vmem_device_saved *saved, uint64_t *blocks,
+                              size_t nr_words);
+
+/**
+ * Make a device the same as the one that was saved, as a whole or not at all.
+ *
+ * Everything is checked before anything changes; nothing that comes from a stream
+ * has to be trusted. Then, by runs and however many blocks there are:
+ *
+ * 1. Listeners with a @c may_discard are asked about what was plugged and is not.
+ * 2. Memory for what is plugged and was not is populated, if the backing asks
+ *    for it.
+ * 3. Listeners are told populate of that. One of them may refuse, and those told
+ *    before it are told back.
+ * 4. Listeners are told discard of what was plugged and is not.
+ * 5. Blocks, sizes and features change in one step.
+ * 6. What is not plugged is given back, or else retained.
+ *
+ * **Contents** of blocks that are plugged stay as they are, whether they were
+ * plugged, retained, or neither: what the guest shall find there may be there
+ * already (#VMEM_DEVICE_KEEP_MEMORY) or be written afterwards. On failure none
+ * change either, so what 2. and 3. may have allocated is retained until
+ * vmem_region_retry_discards() or the next attempt.
+ *
+ * The same state may be loaded again, and blocks before sizes: a load changes
+ * only what differs. It is no request of a guest, negotiates nothing, and counts
+ * as progress of a resize that begins now. config_changed is called once,
+ * size_changed if that changed. Where 2. and 3. must not compete with blocks that
+ * go in 4., do a system reset first.
+ *
+ * @param device    The device.
+ * @param saved     What it shall be. @ownership{copied}
+ * @param blocks    Its blocks, as vmem_device_save() writes them; read once.
+ * @param nr_words  Words in @p blocks: (blocks + 63) / 64.
+ * @param[out] err  Filled on failure, naming what differs, and both values; may
+ *                  be NULL.
+ * @return 0, a negative errno, or what a listener's veto was; on failure the
+ *         device is as before.
+ * @retval -EINVAL   NULL; place, sizes or node differ from the device's; a size
+ *                   is misaligned, or requested above usable, or plugged not what
+ *                   the blocks amount to; another number of words; features
+ *                   without a driver.
+ * @retval -ERANGE   A size is above the region's, a block at or above the usable
+ *                   size, or a bit behind the last block is set.
+ * @retval -ENOTSUP  A feature that this device does not offer, or
+ *                   UNPLUGGED_INACCESSIBLE is required and missing.
+ * @retval -E2BIG    Unknown members are set.
+ * @retval -EBUSY    The region is frozen.
+ * @retval -ENOMEM   Out of memory.
+ * @retval -EDEADLK  Called from a listener, backing or walk callback.
+ * @threads{any thread; not from listener, backing and walk callbacks}
+ * @since 0.1
+ */
+VMEM_API int vmem_device_load(struct vmem_device *device,
+                              const struct vmem_device_saved *saved,
+                              const uint64_t *blocks, size_t nr_words,
+                              struct vmem_error *err);
+
+/**
  * What a device is now.
  *
  * @param device        The device.
@@ -641,7 +755,8 @@ VMEM_API int vmem_device_poll_resize(struct vmem_device *device);
  * request that was BUSY for another reason than #VMEM_REASON_FROZEN, or a system
  * reset that a listener refused, becomes three: it is put between "busy on" and
  * "busy off", so that a replay gets the same answer without the listener, or the
- * lack of memory, that was in the way.
+ * lack of memory, that was in the way. A load, whose blocks no event has, becomes
+ * a comment.
  * Written in the order of their sequence, behind a line "device" and before a
  * line "end", events are a trace that vmemctl replays.
  *

@@ -70,7 +70,8 @@ enum vmem_reason {
     VMEM_REASON_READ_ONLY = 18,      /**< The file cannot be written. */
     VMEM_REASON_SEALED = 19,         /**< A file seal forbids discarding. */
     VMEM_REASON_UNSUPPORTED = 20,    /**< Kernel or file system cannot. */
-    VMEM_REASON_MISMATCH = 21,       /**< Description and kernel disagree. */
+    VMEM_REASON_MISMATCH = 21,       /**< Description and kernel, or saved state
+                                          and device, disagree. */
     VMEM_REASON_OS = 22,             /**< Some other system call failed. */
     VMEM_REASON_BUDGET = 23,         /**< A limit of a mapper is spent. */
     VMEM_REASON_MAP_FAILED = 24,     /**< The IOMMU could not map. */

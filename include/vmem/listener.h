@@ -50,10 +50,11 @@ VMEM_BEGIN_DECLS
  * which cannot fail then. To agree promises nothing more, and binds the listener to
  * nothing: another one may refuse after it, and the question may come again.
  *
- * Asked about are UNPLUG and UNPLUG ALL, a system reset, vmem_source_discard(),
- * and a source or device that joins and hides something. Not asked about are what
- * undoes a change that failed, what a listener that leaves still has, and memory
- * that is unplugged already (vmem_region_retry_discards()).
+ * Asked about are UNPLUG and UNPLUG ALL, a system reset, vmem_device_load(),
+ * vmem_source_discard(), and a source or device that joins and hides something.
+ * Not asked about are what undoes a change that failed, what a listener that
+ * leaves still has, and memory that is unplugged already
+ * (vmem_region_retry_discards()).
  *
  * Callbacks run on the thread that changes the region, with the region's change
  * lock held. Queries and walks work in them; a change to any region of the same

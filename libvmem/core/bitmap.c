@@ -193,6 +193,44 @@ uint64_t vmem_bitmap_count(const struct vmem_bitmap *bitmap,
     return nr_inside == 0 ? 0 : count_blocks(bitmap, first_block, nr_inside);
 }
 
+/* After all words have changed. */
+static void refresh_all(struct vmem_bitmap *bitmap)
+{
+    const uint64_t nr_words = bm_words_for(bitmap->nr_blocks);
+
+    bitmap->nr_set = 0;
+    for (uint64_t word = 0; word < nr_words; word++) {
+        bitmap->nr_set += bm_count_ones(bitmap->words[word]);
+        refresh_summary(bitmap, word);
+    }
+}
+
+bool vmemi_bitmap_take_words(struct vmem_bitmap *bitmap, const uint64_t *words)
+{
+    const uint64_t nr_words = bm_words_for(bitmap->nr_blocks);
+    uint64_t padding = 0;
+
+    if (nr_words > 0) {
+        uint64_t *last = &bitmap->words[nr_words - 1];
+
+        memcpy(bitmap->words, words, (size_t)nr_words * sizeof(*words));
+        padding = *last & ~bm_mask_to(bitmap->nr_blocks - 1);
+        *last &= ~padding;
+    }
+    refresh_all(bitmap);
+    return padding == 0;
+}
+
+void vmemi_bitmap_combine(struct vmem_bitmap *to, const struct vmem_bitmap *one,
+                          const struct vmem_bitmap *other,
+                          const struct vmem_bitmap *out)
+{
+    for (uint64_t i = 0; i < bm_words_for(to->nr_blocks); i++) {
+        to->words[i] = (one->words[i] | other->words[i]) & ~out->words[i];
+    }
+    refresh_all(to);
+}
+
 bool vmemi_bitmap_is_consistent(const struct vmem_bitmap *bitmap)
 {
     uint64_t nr_words = bm_words_for(vmem_bitmap_get_nr_blocks(bitmap));

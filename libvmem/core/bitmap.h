@@ -44,6 +44,16 @@ void vmemi_bitmap_expand(const struct vmem_bitmap *bitmap, uint64_t first_block,
                          uint64_t nr_blocks, unsigned int shift,
                          uint64_t *words);
 
+/* Takes all blocks from words of the same layout, which are read once. False if a
+ * bit behind the last block is set; it is left out. */
+bool vmemi_bitmap_take_words(struct vmem_bitmap *bitmap, const uint64_t *words);
+
+/* Sets in to what one or the other has and out does not have. All are of the same
+ * size; to may be any of them. */
+void vmemi_bitmap_combine(struct vmem_bitmap *to, const struct vmem_bitmap *one,
+                          const struct vmem_bitmap *other,
+                          const struct vmem_bitmap *out);
+
 /* Bytes that a bitmap of so many blocks occupies, for tests and statistics. */
 size_t vmemi_bitmap_bytes(uint64_t nr_blocks);
 

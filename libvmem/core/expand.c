@@ -154,10 +154,11 @@ static int expand_source_as_it_is(const struct vmem_source *source,
     struct vmem_range run;
     bool found;
 
-    vmemi_terms_clear(&terms);
-    vmemi_terms_add(&terms, source->blocks, source->block_shift, true);
     do {
         vmemi_mutex_lock(&source->region->state);
+        /* Anew for each run: a load puts other bits in their place. */
+        vmemi_terms_clear(&terms);
+        vmemi_terms_add(&terms, source->blocks, source->block_shift, true);
         found = vmemi_terms_next_run(&terms, pos, end, &run);
         vmemi_mutex_unlock(&source->region->state);
         if (found) {

@@ -33,6 +33,12 @@ static void mark(struct vmem_source *source, const struct vmem_range *range)
     vmemi_mutex_unlock(&source->region->state);
 }
 
+void vmemi_retain_keep(struct vmem_source *source,
+                       const struct vmem_range *range)
+{
+    mark(source, range);
+}
+
 static bool is_anything_retained(const struct vmem_region *region)
 {
     for (const GList *link = region->sources.head; link != NULL;

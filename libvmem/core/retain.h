@@ -15,6 +15,10 @@ int vmemi_retain_give_back(struct vmem_source *source,
                            struct vmemi_change *change,
                            struct vmem_range *left);
 
+/* Retains a range that nobody has tried to give back. */
+void vmemi_retain_keep(struct vmem_source *source,
+                       const struct vmem_range *range);
+
 /* Gives back everything retained in a range; the first failure is returned, but
  * the rest is tried too. */
 int vmemi_retain_retry(struct vmem_source *source,

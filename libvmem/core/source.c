@@ -170,6 +170,11 @@ static int fail_change(const struct vmem_source *source, const char *what,
                       -cause->code);
 }
 
+static bool keeps_memory(const struct vmem_source *source)
+{
+    return source->driver != NULL && source->driver->keeps_memory;
+}
+
 /* Under the change lock: listeners agree to let go of what the source hides and
  * do, then the source counts, then the memory goes. */
 static int join(struct vmem_source *source, struct vmemi_change *change,
@@ -188,8 +193,13 @@ static int join(struct vmem_source *source, struct vmemi_change *change,
     vmemi_mutex_lock(&region->state);
     g_queue_push_tail_link(&region->sources, &source->link);
     vmemi_mutex_unlock(&region->state);
-    if (vmemi_retain_applies(source) &&
-        (source->flags & VMEM_SOURCE_POPULATED) == 0) {
+    if (!vmemi_retain_applies(source) ||
+        (source->flags & VMEM_SOURCE_POPULATED) != 0) {
+        return 0;
+    }
+    if (keeps_memory(source)) {
+        vmemi_retain_keep(source, &all);
+    } else {
         vmemi_retain_give_back(source, &all, change, &left);
     }
     return 0;
@@ -289,7 +299,9 @@ static int leave(struct vmem_source *source, bool alone,
     int ret = 0;
 
     if (vmemi_retain_applies(source) && alone) {
-        vmemi_retain_retry(source, &all, change, &left);
+        if (!keeps_memory(source)) {
+            vmemi_retain_retry(source, &all, change, &left);
+        }
     } else if (vmemi_retain_applies(source)) {
         ret = vmemi_retain_clean(source, &all, change);
     }

@@ -12,6 +12,10 @@
 /* Who drives a source instead of the host program: a device. */
 struct vmemi_source_driver {
     struct vmemi_gate *gate; /* of its notifications */
+    /* The memory that the source retains is what somebody left in it on purpose:
+     * it is not given back when the source comes, nor when it goes. Change
+     * lock. */
+    bool keeps_memory;
     /* The region was frozen by its first owner, or has thawed, as event number
      * sequence of the region. Called inside the gate, without locks. */
     void (*frozen)(struct vmemi_source_driver *driver, uint64_t sequence);

@@ -77,6 +77,17 @@ uint64_t vmem_device_get_features(const struct vmem_device *device)
     return device != NULL ? device->features : 0;
 }
 
+bool vmemi_device_may_accept(const struct vmem_device *device,
+                             uint64_t accepted)
+{
+    const uint64_t required =
+        (device->flags & VMEM_DEVICE_REQUIRE_INACCESSIBLE) != 0
+            ? VMEM_DEVICE_F_UNPLUGGED_INACCESSIBLE
+            : 0;
+
+    return (accepted & ~device->features) == 0 && (required & ~accepted) == 0;
+}
+
 int vmem_device_set_driver_features(struct vmem_device *device,
                                     uint64_t features)
 {

@@ -63,9 +63,9 @@ static int check_choices(const struct vmem_device_config *config,
     const uint64_t features = VMEM_DEVICE_F_ACPI_PXM |
                               VMEM_DEVICE_F_UNPLUGGED_INACCESSIBLE |
                               VMEM_DEVICE_F_PERSISTENT_SUSPEND;
-    const uint64_t flags = VMEM_DEVICE_REQUIRE_INACCESSIBLE |
-                           VMEM_DEVICE_MEASURE_LATENCY |
-                           VMEM_DEVICE_NO_UNPLUGGED_INACCESSIBLE;
+    const uint64_t flags =
+        VMEM_DEVICE_REQUIRE_INACCESSIBLE | VMEM_DEVICE_MEASURE_LATENCY |
+        VMEM_DEVICE_NO_UNPLUGGED_INACCESSIBLE | VMEM_DEVICE_KEEP_MEMORY;
 
     if ((config->features & ~features) != 0 || (config->flags & ~flags) != 0 ||
         config->usable_policy > VMEM_USABLE_EXTENT) {
@@ -99,20 +99,20 @@ static int check_choices(const struct vmem_device_config *config,
     return 0;
 }
 
-static int check_usable(const struct vmem_device *device, uint64_t usable,
-                        struct vmem_error *err)
+int vmemi_device_check_usable(const struct vmem_device *device, uint64_t usable,
+                              uint64_t requested, struct vmem_error *err)
 {
-    const uint64_t requested = atomic_load(&device->requested_size);
-
-    if ((usable & (device->block_size - 1)) != 0 || usable < requested) {
-        return vmemi_fail(
-            err, -EINVAL,
-            usable < requested ? VMEM_REASON_RANGE : VMEM_REASON_ALIGNMENT,
-            NULL,
-            "device \"%s\": usable size 0x%" PRIx64
-            " is not a multiple of the block size 0x%" PRIx64
-            " or below the requested size 0x%" PRIx64,
-            device->name.text, usable, device->block_size, requested);
+    if ((usable & (device->block_size - 1)) != 0) {
+        return vmemi_fail(err, -EINVAL, VMEM_REASON_ALIGNMENT, NULL,
+                          "device \"%s\": usable size 0x%" PRIx64
+                          " is not a multiple of the block size 0x%" PRIx64,
+                          device->name.text, usable, device->block_size);
+    }
+    if (usable < requested) {
+        return vmemi_fail(err, -EINVAL, VMEM_REASON_RANGE, NULL,
+                          "device \"%s\": usable size 0x%" PRIx64
+                          " is below the requested size 0x%" PRIx64,
+                          device->name.text, usable, requested);
     }
     if (usable > device->region->size) {
         return vmemi_fail(err, -ERANGE, VMEM_REASON_RANGE, NULL,
@@ -151,7 +151,8 @@ static int set_sizes(struct vmem_device *device,
             vmemi_device_policy_usable(device, config->requested_size));
         return 0;
     }
-    ret = check_usable(device, config->usable_region_size, err);
+    ret = vmemi_device_check_usable(device, config->usable_region_size,
+                                    config->requested_size, err);
     if (ret < 0) {
         return ret;
     }
@@ -191,6 +192,8 @@ static int set_up(struct vmem_device *device, struct vmem_region *region,
                                  ? config->stall_after_ns
                                  : VMEM_DEVICE_STALL_AFTER_NS;
     device->driver.gate = &device->gate;
+    device->driver.keeps_memory =
+        (config->flags & VMEM_DEVICE_KEEP_MEMORY) != 0;
     device->driver.frozen = vmemi_device_frozen;
     device->driver.thawed = vmemi_device_thawed;
     device->tracker.requested_ns = vmemi_vm_now_ns(region->vm);
@@ -433,6 +436,7 @@ static int reset_system(struct vmem_device *device, struct vmemi_change *change,
                           vmem_reason_name(change->cause.reason),
                           change->cause.by, -ret);
     }
+    device->driver.keeps_memory = false;
     vmemi_device_shrink_usable(device);
     if (plugged > 0) {
         vmemi_device_track_progress(device);
@@ -543,6 +547,7 @@ int vmem_device_get_stats(struct vmem_device *device,
     stats.nr_config_writes = atomic_load(&device->nr_config_writes);
     stats.nr_features_refused = atomic_load(&device->nr_features_refused);
     stats.nr_resizes = atomic_load(&device->nr_resizes);
+    stats.nr_loads = atomic_load(&device->nr_loads);
     vmemi_sized_write(host_stats, &stats, sizeof(stats));
     return 0;
 }

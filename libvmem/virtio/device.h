@@ -67,6 +67,7 @@ struct vmem_device {
     _Atomic uint64_t nr_features_refused;
     _Atomic uint64_t nr_resizes;
     _Atomic uint64_t nr_resets[4];
+    _Atomic uint64_t nr_loads;
     _Atomic uint64_t latency_total_ns[4];
     _Atomic uint64_t latency_max_ns[4];
 };
@@ -113,6 +114,19 @@ void vmemi_device_shrink_usable(struct vmem_device *device);
 int vmemi_device_check_requested(const struct vmem_device *device,
                                  uint64_t requested_size,
                                  struct vmem_error *err);
+
+/* Both sizes in one step, seen together by every reader, and the resize begins
+ * now. State lock. */
+void vmemi_device_publish(struct vmem_device *device, uint64_t requested_size,
+                          uint64_t usable_region_size);
+
+/* May a driver have accepted these? Of device bits only. */
+bool vmemi_device_may_accept(const struct vmem_device *device,
+                             uint64_t accepted);
+
+/* May the usable region reach so far, with this requested size? */
+int vmemi_device_check_usable(const struct vmem_device *device, uint64_t usable,
+                              uint64_t requested, struct vmem_error *err);
 
 /* How the resize goes. State lock. */
 void vmemi_device_judge(const struct vmem_device *device, uint64_t now_ns,

@@ -72,23 +72,28 @@ int vmemi_device_check_requested(const struct vmem_device *device,
     return 0;
 }
 
-/* Both sizes in one step, seen together by every reader. */
-static void publish(struct vmem_device *device, uint64_t requested_size,
-                    struct vmem_trace_event *event)
+void vmemi_device_publish(struct vmem_device *device, uint64_t requested_size,
+                          uint64_t usable_region_size)
 {
     struct vmemi_tracker *tracker = &device->tracker;
-    uint64_t usable;
 
-    vmemi_mutex_lock(&device->region->state);
-    usable = vmemi_max(vmemi_device_policy_usable(device, requested_size),
-                       atomic_load(&device->usable_region_size));
     /* Usable first: the request path must never see it below requested. */
-    atomic_store(&device->usable_region_size, usable);
+    atomic_store(&device->usable_region_size, usable_region_size);
     atomic_store(&device->requested_size, requested_size);
     device->nr_publications++;
     tracker->requested_ns = vmemi_vm_now_ns(device->vm);
     atomic_store(&tracker->has_asked, 0);
     atomic_store(&tracker->busy_reason, VMEM_REASON_NONE);
+}
+
+static void publish(struct vmem_device *device, uint64_t requested_size,
+                    struct vmem_trace_event *event)
+{
+    vmemi_mutex_lock(&device->region->state);
+    vmemi_device_publish(
+        device, requested_size,
+        vmemi_max(vmemi_device_policy_usable(device, requested_size),
+                  atomic_load(&device->usable_region_size)));
     vmemi_device_date(device, &event->sequence, &event->time_ns);
     vmemi_mutex_unlock(&device->region->state);
 }

@@ -108,6 +108,11 @@ static void put_event(struct text *text, const struct vmem_trace_event *event,
     case VMEM_TRACE_RESET:
         put_reset(text, event, name);
         break;
+    case VMEM_TRACE_LOAD:
+        put(text, "# ");
+        put_start(text, event, name);
+        put(text, "loaded %" PRIu64 ": a replay cannot follow\n", event->size);
+        break;
     default:
         put_busy(text, event, name, event->frozen != 0);
         break;
@@ -127,6 +132,7 @@ static bool is_known(const struct vmem_trace_event *event)
                event->type <= VMEM_RESET_WAKEUP;
     case VMEM_TRACE_RESIZE:
     case VMEM_TRACE_FREEZE:
+    case VMEM_TRACE_LOAD:
         return true;
     default:
         return false;

@@ -309,6 +309,8 @@ static void try_device(struct vmem_vm *vm)
     struct vmem_device_info info = { .struct_size = sizeof(info) };
     struct vmem_device_stats stats = { .struct_size = sizeof(stats) };
     struct vmem_resize_status status = { .struct_size = sizeof(status) };
+    struct vmem_device_saved saved = { .struct_size = sizeof(saved) };
+    uint64_t blocks;
     struct vmem_region_info region_info = { .struct_size =
                                                 sizeof(region_info) };
     unsigned char bytes[VMEM_DEVICE_CONFIG_SIZE];
@@ -342,6 +344,9 @@ static void try_device(struct vmem_vm *vm)
     CALL("region", "freeze", vmem_region_thaw(region, "migration", &err));
     CALL("region", "listener", vmem_listener_remove(listener, &err));
     CALL("device", "unplug", ask(device, VMEM_REQUEST_UNPLUG, 1));
+    CALL("region", "query", vmem_device_save(device, &saved, &blocks, 1));
+    CALL("device", "unplug",
+         vmem_device_load(device, &saved, &blocks, 1, &err));
     CALL("device", "size", vmem_device_poll_resize(device));
     CALL("device", "size", vmem_device_notify_config(device));
     CALL("device", "query", vmem_device_get_info(device, &info));

@@ -162,6 +162,17 @@ static const struct vmem_device_ops good_device_ops = {
     .trace = ignore_event,
 };
 
+static const struct vmem_device_saved good_saved = {
+    .struct_size = sizeof(good_saved),
+    .gpa = (uint64_t)1 << 32,
+    .region_size = REGION_SIZE,
+    .block_size = BLOCK_SIZE,
+    .requested_size = 4 * BLOCK_SIZE,
+    .usable_region_size = REGION_SIZE,
+    .plugged_size = BLOCK_SIZE,
+    .has_driver = 1,
+};
+
 /* Each makes what the struct describes, and frees it again. */
 static int make_vm(const void *config)
 {
@@ -299,6 +310,13 @@ static int make_device(const void *config)
     return free_device(ret, made);
 }
 
+static int load_device(const void *saved)
+{
+    const uint64_t blocks = 4;
+
+    return vmem_device_load(device, saved, &blocks, 1, NULL);
+}
+
 static int make_device_ops(const void *ops)
 {
     struct vmem_device *made = NULL;
@@ -376,6 +394,7 @@ static const struct struct_input inputs[] = {
       false,
       { AT(vmem_device_ops, config_changed), AT(vmem_device_ops, size_changed),
         AT(vmem_device_ops, resize_changed), AT(vmem_device_ops, trace) } },
+    { &good_saved, sizeof(good_saved), load_device, false, { 0 } },
 };
 
 #define NR_INPUTS (sizeof(inputs) / sizeof(inputs[0]))
@@ -415,6 +434,13 @@ static int get_device_stats(void *out)
     return vmem_device_get_stats(device, out);
 }
 
+static int save_device(void *out)
+{
+    uint64_t blocks;
+
+    return vmem_device_save(device, out, &blocks, 1);
+}
+
 static int get_resize_status(void *out)
 {
     return vmem_device_get_resize_status(device, out);
@@ -438,7 +464,9 @@ static const struct struct_output outputs[] = {
     { sizeof(struct vmem_region_info), get_region_info },
     { sizeof(struct vmem_source_info), get_source_info },
     { sizeof(struct vmem_device_info), get_device_info },
-    { sizeof(struct vmem_device_stats), get_device_stats, .changes = true },
+    { sizeof(struct vmem_device_stats), get_device_stats,
+      AT(vmem_device_stats, nr_loads), .changes = true },
+    { sizeof(struct vmem_device_saved), save_device },
     { sizeof(struct vmem_resize_status), get_resize_status },
     { sizeof(struct vmem_request_result), get_request_result },
 };

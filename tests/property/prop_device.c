@@ -26,6 +26,7 @@ struct pair {
     bool frozen[3];
     uint8_t *bytes;
     uint64_t answers[4][5]; /* [type][response], malformed last */
+    uint64_t loads[2];      /* refused, and done */
 };
 
 /* What the failure message of an assertion does not say. */
@@ -53,7 +54,8 @@ static struct vmem_device_config random_config(struct pair *pair,
         .requested_size = below(pair, nr_blocks + 1) * block,
         .usable_policy = below(pair, 4),
         .features = below(pair, 8),
-        .flags = one_in(pair, 2) ? VMEM_DEVICE_REQUIRE_INACCESSIBLE : 0,
+        .flags = below(pair, 2) * VMEM_DEVICE_REQUIRE_INACCESSIBLE |
+                 below(pair, 2) * VMEM_DEVICE_KEEP_MEMORY,
     };
 
     if ((config.features & VMEM_DEVICE_F_UNPLUGGED_INACCESSIBLE) == 0 &&
@@ -118,6 +120,10 @@ static struct pair *pair_new(uint64_t seed)
     model_init(&pair->model, &pair->rig->config, options.region_size);
     pair->model.has_memory = options.has_memory;
     pair->model.populates = options.populates;
+    if (options.has_memory &&
+        (options.config.flags & VMEM_DEVICE_KEEP_MEMORY) != 0) {
+        model_keep(&pair->model);
+    }
     pair->bytes = g_malloc0(pair->model.nr_blocks + 1);
     return pair;
 }
@@ -314,6 +320,65 @@ static void do_reset(struct pair *pair)
     disarm(pair);
 }
 
+/* Some of what is plugged is not, and the other way round; now and then a bit is
+ * wrong, which is refused before anything else. */
+static void do_load(struct pair *pair)
+{
+    struct device_model *model = &pair->model;
+    const size_t nr_words = (size_t)(model->nr_blocks + 63) / 64;
+    struct vmem_device_saved saved = { .struct_size = sizeof(saved) };
+    struct vmem_error err = VMEM_ERROR_INIT;
+    struct model_saved wanted = { .has_driver = one_in(pair, 2) };
+    g_autofree uint64_t *blocks = g_new0(uint64_t, nr_words);
+    g_autofree bool *plugged = g_new0(bool, model->nr_blocks);
+    bool broken = one_in(pair, 10);
+    uint64_t end = 0;
+    int expected;
+
+    assert_int_equal(
+        vmem_device_save(pair->rig->device, &saved, blocks, nr_words), 0);
+    for (uint64_t n = below(pair, 4); n > 0; n--) {
+        const uint64_t first = below(pair, model->nr_blocks);
+        const uint64_t nr = 1 + below(pair, model->nr_blocks - first);
+        const uint64_t value = below(pair, 2);
+
+        for (uint64_t i = first; i < first + nr; i++) {
+            blocks[i / 64] &= ~(UINT64_C(1) << (i % 64));
+            blocks[i / 64] |= value << (i % 64);
+        }
+    }
+    saved.plugged_size = 0;
+    for (uint64_t i = 0; i < model->nr_blocks; i++) {
+        plugged[i] = (blocks[i / 64] >> (i % 64) & 1) != 0;
+        saved.plugged_size += plugged[i] ? model->block_size : 0;
+        end = plugged[i] ? i + 1 : end;
+    }
+    end += below(pair, model->nr_blocks - end + 1);
+    saved.usable_region_size = end * model->block_size;
+    saved.requested_size = below(pair, end + 1) * model->block_size;
+    saved.has_driver = wanted.has_driver;
+    saved.driver_features = wanted.has_driver ? model->features : 0;
+    wanted.requested_size = saved.requested_size;
+    wanted.usable_region_size = saved.usable_region_size;
+    wanted.driver_features = saved.driver_features;
+    wanted.plugged = plugged;
+    if (broken) {
+        (&saved.gpa)[below(pair, 4)] += 1 + below(pair, 3);
+    }
+    arm_veto(pair);
+    expected = broken ? -EINVAL : model_load(model, &wanted);
+    if (expected == MODEL_REFUSED) {
+        expected = pair->model.populates && pair->model.populate_fails
+                       ? -ENOMEM
+                       : -ENOSPC;
+    }
+    assert_int_equal(
+        vmem_device_load(pair->rig->device, &saved, blocks, nr_words, &err),
+        expected);
+    pair->loads[expected == 0]++;
+    disarm(pair);
+}
+
 static void do_freeze(struct pair *pair)
 {
     static const char *const owners[] = { "a", "b", "c" };
@@ -415,8 +480,10 @@ static void do_operation(struct pair *pair)
     } else if (roll < 966) {
         assert_int_equal(vmem_region_retry_discards(pair->rig->region, NULL),
                          model_retry(&pair->model));
-    } else if (roll < 976) {
+    } else if (roll < 974) {
         do_features(pair);
+    } else if (roll < 982) {
+        do_load(pair);
     } else if (roll < 990) {
         do_config(pair);
     } else {
@@ -469,6 +536,7 @@ static void compare(struct pair *pair, uint8_t *last_config,
 static void random_operations_agree_with_the_model(void **state)
 {
     uint64_t answers[4][5] = { { 0 } };
+    uint64_t loads[2] = { 0 };
 
     (void)state;
     printf("seeds %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT
@@ -490,8 +558,12 @@ static void random_operations_agree_with_the_model(void **state)
         for (size_t j = 0; j < 20; j++) {
             answers[j / 5][j % 5] += pair->answers[j / 5][j % 5];
         }
+        loads[0] += pair->loads[0];
+        loads[1] += pair->loads[1];
         pair_free(pair);
     }
+    printf("loads: %" G_GUINT64_FORMAT " done, %" G_GUINT64_FORMAT " refused\n",
+           loads[1], loads[0]);
     for (size_t type = 0; type < 4; type++) {
         printf("type %zu: %" G_GUINT64_FORMAT " ACK, %" G_GUINT64_FORMAT
                " NACK, %" G_GUINT64_FORMAT " BUSY, %" G_GUINT64_FORMAT

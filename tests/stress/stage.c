@@ -952,6 +952,29 @@ static int call_poll(struct stage *it)
     return vmem_device_poll_resize(it->device);
 }
 
+static int call_save(struct stage *it)
+{
+    struct vmem_device_saved saved = { .struct_size = sizeof(saved) };
+    uint64_t blocks;
+
+    return vmem_device_save(it->device, &saved, &blocks, 1);
+}
+
+/* Nothing plugged. */
+static int call_load(struct stage *it)
+{
+    struct vmem_device_saved saved = { .struct_size = sizeof(saved) };
+    struct vmem_device_info info = { .struct_size = sizeof(info) };
+    const uint64_t blocks = 0;
+
+    vmem_device_get_info(it->device, &info);
+    saved.gpa = info.gpa;
+    saved.region_size = info.region_size;
+    saved.block_size = info.block_size;
+    saved.usable_region_size = info.region_size;
+    return vmem_device_load(it->device, &saved, &blocks, 1, NULL);
+}
+
 static int call_features(struct stage *it)
 {
     return vmem_device_set_driver_features(it->device, 0);
@@ -1212,6 +1235,7 @@ const struct stage_call stage_calls[] = {
       STAGE_WALK_OTHER, 0, call_walk_other },
     { "vmem_region_with_populated", STAGE_HOLD_OWN, 0, call_hold_own },
     { "vmem_region_with_populated", STAGE_HOLD_OTHER, 0, call_hold_other },
+    { "vmem_device_save", STAGE_HOLD_OTHER, 0, call_save },
     { "vmem_vm_for_each_region vmem_vm_for_each_device vmem_vm_for_each_claim",
       STAGE_LISTS, 0, call_lists },
     { "vmem_dma_get_info vmem_dma_get_stats", STAGE_ASK, 0, stage_dma_info },
@@ -1229,6 +1253,7 @@ const struct stage_call stage_calls[] = {
     { "vmem_device_handle_request", STAGE_BLOCKS, 0, call_state },
     { "vmem_device_handle_request_iov", STAGE_BLOCKS, 0, call_unplug_iov },
     { "vmem_device_reset", STAGE_BLOCKS, 0, call_reset_system },
+    { "vmem_device_load", STAGE_BLOCKS, 0, call_load },
     { "vmem_device_reset", STAGE_SIZES, 0, call_reset_driver },
     { "vmem_device_resize", STAGE_SIZES, 0, call_resize },
     { "vmem_device_notify_config", STAGE_SIZES, 0, call_kick },

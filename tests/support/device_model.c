@@ -149,18 +149,23 @@ static uint64_t count_calls(const struct model_listener *listener, bool chunks,
     return nr_calls;
 }
 
+static bool has_vetoer(const struct device_model *model)
+{
+    return model->veto_by >= 0 && model->listeners[model->veto_by].is_there;
+}
+
 /* Does the next plug of these bytes meet a veto? */
 static bool is_vetoed(const struct device_model *model, uint64_t offset,
                       uint64_t size)
 {
-    return model->veto_by >= 0 && model->listeners[model->veto_by].is_there &&
+    return has_vetoer(model) &&
            count_calls(&model->listeners[model->veto_by], true, offset, size) >=
                model->veto_at;
 }
 
-/* Does a listener refuse to let go of what is plugged of these blocks? */
-static bool is_kept(const struct device_model *model, uint64_t first,
-                    uint64_t nr_blocks)
+/* Does a listener refuse to let go of these blocks, of those from first on? */
+static bool is_kept_of(const struct device_model *model, const bool *going,
+                       uint64_t first, uint64_t nr_blocks)
 {
     const struct model_listener *listener;
     uint64_t nr_asks = 0;
@@ -171,7 +176,7 @@ static bool is_kept(const struct device_model *model, uint64_t first,
     }
     listener = &model->listeners[model->keep_by];
     for (uint64_t i = first; i <= first + nr_blocks; i++) {
-        if (i < first + nr_blocks && model->plugged[i]) {
+        if (i < first + nr_blocks && going[i]) {
             nr_in_run++;
         } else if (nr_in_run > 0) {
             nr_asks += count_calls(listener, listener->exact,
@@ -181,6 +186,12 @@ static bool is_kept(const struct device_model *model, uint64_t first,
         }
     }
     return nr_asks >= model->keep_at;
+}
+
+static bool is_kept(const struct device_model *model, uint64_t first,
+                    uint64_t nr_blocks)
+{
+    return is_kept_of(model, model->plugged, first, nr_blocks);
 }
 
 static void forget_memory(struct device_model *model, uint64_t first,
@@ -397,6 +408,86 @@ int model_set_features(struct device_model *model, uint64_t features)
     }
     model->driver_features = mine;
     model->has_driver = true;
+    return 0;
+}
+
+void model_keep(struct device_model *model)
+{
+    for (uint64_t i = 0; i < model->nr_blocks; i++) {
+        model->retained[i] = true;
+    }
+}
+
+/* Would a load meet a veto, or a populate that fails? */
+static bool is_load_refused(const struct device_model *model,
+                            const bool *plugged)
+{
+    uint64_t nr_calls = 0;
+    bool any = false;
+
+    for (uint64_t i = 0; i < model->nr_blocks; i++) {
+        uint64_t end = i;
+
+        while (end < model->nr_blocks && plugged[end] && !model->plugged[end]) {
+            end++;
+        }
+        if (end > i) {
+            any = true;
+            if (has_vetoer(model)) {
+                nr_calls += count_calls(&model->listeners[model->veto_by], true,
+                                        i * model->block_size,
+                                        (end - i) * model->block_size);
+            }
+            i = end - 1;
+        }
+    }
+    return (any && model->populates && model->populate_fails) ||
+           (has_vetoer(model) && nr_calls >= model->veto_at);
+}
+
+/* Does a listener refuse to let go of what a load unplugs? */
+static bool is_load_kept(const struct device_model *model, const bool *plugged)
+{
+    g_autofree bool *going = g_new0(bool, model->nr_blocks + 1);
+
+    for (uint64_t i = 0; i < model->nr_blocks; i++) {
+        going[i] = model->plugged[i] && !plugged[i];
+    }
+    return is_kept_of(model, going, 0, model->nr_blocks);
+}
+
+int model_load(struct device_model *model, const struct model_saved *saved)
+{
+    const uint64_t plugged_size = model_plugged_size(model);
+
+    if (model->nr_freezers > 0) {
+        return -EBUSY;
+    }
+    if (is_load_kept(model, saved->plugged)) {
+        return model->keep_code;
+    }
+    if (is_load_refused(model, saved->plugged)) {
+        for (uint64_t i = 0; model->has_memory && i < model->nr_blocks; i++) {
+            if (saved->plugged[i] && !model->plugged[i]) {
+                model->retained[i] = true;
+            }
+        }
+        return MODEL_REFUSED;
+    }
+    for (uint64_t i = 0; i < model->nr_blocks; i++) {
+        if (saved->plugged[i]) {
+            model->retained[i] = false;
+        } else if (model->plugged[i] || model->retained[i]) {
+            forget_memory(model, i, 1);
+        }
+        model->plugged[i] = saved->plugged[i];
+    }
+    model->requested_size = saved->requested_size;
+    model->usable_region_size = saved->usable_region_size;
+    model->driver_features = saved->driver_features;
+    model->has_driver = saved->has_driver;
+    model->nr_config_changed++;
+    model->nr_size_changed += model_plugged_size(model) != plugged_size;
     return 0;
 }
 

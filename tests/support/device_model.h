@@ -74,6 +74,20 @@ int model_request(struct device_model *model, const uint8_t *request,
 int model_resize(struct device_model *model, uint64_t requested_size);
 int model_reset(struct device_model *model, uint32_t kind);
 int model_set_features(struct device_model *model, uint64_t features);
+/* All of that is of a device with this geometry; what is refused for itself is
+ * the caller's affair. */
+struct model_saved {
+    uint64_t requested_size;
+    uint64_t usable_region_size;
+    uint64_t driver_features;
+    bool has_driver;
+    const bool *plugged;
+};
+/* What model_load() returns for a veto of a listener, or of the memory. */
+#define MODEL_REFUSED (-1000)
+int model_load(struct device_model *model, const struct model_saved *saved);
+/* The device was made with KEEP_MEMORY, on memory. */
+void model_keep(struct device_model *model);
 int model_retry(struct device_model *model);
 void model_freeze(struct device_model *model);
 void model_thaw(struct device_model *model);

@@ -1054,7 +1054,9 @@ static void structs_that_the_library_fills_are_filled_by_their_size(void **u)
     struct vmem_device_info info = {
         .struct_size = offsetof(struct vmem_device_info, source) - 1,
     };
-    struct vmem_device_stats stats = { .struct_size = sizeof(stats) - 1 };
+    struct vmem_device_stats stats = {
+        .struct_size = offsetof(struct vmem_device_stats, nr_loads) - 1
+    };
     struct vmem_resize_status status = { .struct_size = sizeof(status) - 1 };
 
     (void)u;

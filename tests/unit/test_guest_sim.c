@@ -680,6 +680,10 @@ static void a_trace_is_written_in_order(void **state)
           .sequence = 9,
           .time_ns = 4000000000,
           .type = VMEM_RESET_DRIVER },
+        { .kind = VMEM_TRACE_LOAD,
+          .sequence = 10,
+          .time_ns = 5000000000,
+          .size = 7 * BLOCK },
     };
     struct trace_writer *writer = trace_writer_new();
     struct trace_writer_device *device = trace_writer_add(writer);
@@ -706,7 +710,10 @@ static void a_trace_is_written_in_order(void **state)
                                  "ack:unplugged\n"
                                  "4.000000 vmem0 plug 0x100000000 2 ack\n"
                                  "4.000000 vmem0 driver_reset\n"
+                                 "# 5.000000 vmem0 loaded 14680064: a replay "
+                                 "cannot follow\n"
                                  "end "));
+    assert_non_null(strstr(text, " plugged_size=14680064\n"));
     trace_writer_free(writer);
 }
 

@@ -164,6 +164,8 @@ static void queries_of_nothing_and_into_nothing_are_refused(void **state)
     struct vmem_backing_info info = { .struct_size = sizeof(info) };
     struct vmem_backing_stats stats = { .struct_size = sizeof(stats) };
     struct vmem_backing_usage usage = { .struct_size = sizeof(usage) };
+    struct vmem_device_saved saved = { .struct_size = sizeof(saved) };
+    uint64_t word = 0;
     uint8_t byte;
 
     (void)state;
@@ -177,6 +179,9 @@ static void queries_of_nothing_and_into_nothing_are_refused(void **state)
     REFUSED(vmem_device_get_stats(device, NULL));
     REFUSED(vmem_device_get_resize_status(NULL, &resize));
     REFUSED(vmem_device_get_resize_status(device, NULL));
+    REFUSED(vmem_device_save(NULL, &saved, &word, 1));
+    REFUSED(vmem_device_save(device, NULL, &word, 1));
+    REFUSED(vmem_device_save(device, &saved, NULL, 1));
     REFUSED(vmem_backing_get_info(NULL, &info));
     REFUSED(vmem_backing_get_stats(NULL, &stats));
     REFUSED_BY_NAME(vmem_backing_get_usage, NULL, NULL, &usage);
@@ -220,6 +225,8 @@ static void changes_of_nothing_are_refused(void **state)
 {
     const struct vmem_range some = { 0, 4096 };
     struct vmem_request_result result = { .struct_size = sizeof(result) };
+    const struct vmem_device_saved saved = { .struct_size = sizeof(saved) };
+    const uint64_t word = 0;
     uint8_t bytes[24] = { 0 };
 
     (void)state;
@@ -238,6 +245,8 @@ static void changes_of_nothing_are_refused(void **state)
     REFUSED(vmem_device_notify_config(NULL));
     REFUSED_BY_NAME(vmem_device_reset, NULL, VMEM_RESET_SYSTEM);
     REFUSED_BY_NAME(vmem_device_check_removable, NULL);
+    REFUSED_BY_NAME(vmem_device_load, NULL, &saved, &word, 1);
+    REFUSED(vmem_device_load(device, NULL, &word, 1, NULL));
     REFUSED(vmem_device_poll_resize(NULL));
     REFUSED(vmem_device_set_driver_features(NULL, 0));
     REFUSED(vmem_device_handle_request(NULL, bytes, sizeof(bytes), bytes, 10,

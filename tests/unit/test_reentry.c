@@ -270,6 +270,14 @@ static int call_poll(struct stage *it)
     return vmem_device_poll_resize(it->device);
 }
 
+static int call_load(struct stage *it)
+{
+    const struct vmem_device_saved saved = { .struct_size = sizeof(saved) };
+    const uint64_t blocks = 0;
+
+    return vmem_device_load(it->device, &saved, &blocks, 1, NULL);
+}
+
 static int call_reset(struct stage *it)
 {
     return vmem_device_reset(it->device, VMEM_RESET_SYSTEM, NULL);
@@ -317,6 +325,7 @@ static const struct {
     CALL(call_poll),
     CALL(call_features),
     CALL(call_reset),
+    CALL(call_load),
 };
 
 static int attempt_forbidden(struct stage *it)

@@ -154,6 +154,15 @@ static int pass_device_ops(struct fixture *it, const void *in,
     return ret < 0 ? ret : vmem_device_free(device, NULL);
 }
 
+/* Nothing plugged; the geometry is the fixture's. */
+static int pass_device_saved(struct fixture *it, const void *in,
+                             struct vmem_error *err)
+{
+    const uint64_t blocks = 0;
+
+    return vmem_device_load(it->device, in, &blocks, 1, err);
+}
+
 static int accept_mapping(const struct vmem_dma_mapping *mapping, void *opaque)
 {
     (void)mapping;
@@ -306,6 +315,8 @@ static const struct vmem_device_ops good_device_ops = { .struct_size = sizeof(
 
 static void inputs_follow_the_rule_of_struct_size(void **state)
 {
+    struct vmem_device_saved saved = { .struct_size = sizeof(saved) };
+    uint64_t blocks;
     const struct {
         const char *name;
         const void *good;
@@ -332,6 +343,7 @@ static void inputs_follow_the_rule_of_struct_size(void **state)
           pass_device_config },
         { "vmem_device_ops", &good_device_ops, sizeof(good_device_ops),
           pass_device_ops },
+        { "vmem_device_saved", &saved, sizeof(saved), pass_device_saved },
         { "vmem_dma_config", &good_dma_config, sizeof(good_dma_config),
           pass_dma_config },
         { "vmem_dma_properties", &good_dma_properties,
@@ -345,6 +357,8 @@ static void inputs_follow_the_rule_of_struct_size(void **state)
           pass_plan_config },
     };
     struct fixture *it = *state;
+
+    assert_int_equal(vmem_device_save(it->device, &saved, &blocks, 1), 0);
 
     for (size_t i = 0; i < G_N_ELEMENTS(inputs); i++) {
         const size_t size = inputs[i].size;
@@ -451,6 +465,13 @@ static int fill_device_stats(struct fixture *it, void *out)
     return vmem_device_get_stats(it->device, out);
 }
 
+static int fill_device_saved(struct fixture *it, void *out)
+{
+    uint64_t blocks;
+
+    return vmem_device_save(it->device, out, &blocks, 1);
+}
+
 static int fill_resize_status(struct fixture *it, void *out)
 {
     return vmem_device_get_resize_status(it->device, out);
@@ -514,7 +535,9 @@ static void outputs_follow_the_rule_of_struct_size(void **state)
         { "dma_verdict", sizeof(struct vmem_dma_verdict), fill_attach_verdict },
         { "device_info", sizeof(struct vmem_device_info), fill_device_info,
           VMEMI_SIZE_THROUGH(struct vmem_device_info, has_driver) },
-        { "device_stats", sizeof(struct vmem_device_stats), fill_device_stats },
+        { "device_stats", sizeof(struct vmem_device_stats), fill_device_stats,
+          VMEMI_SIZE_THROUGH(struct vmem_device_stats, latency_max_ns) },
+        { "device_saved", sizeof(struct vmem_device_saved), fill_device_saved },
         { "resize_status", sizeof(struct vmem_resize_status),
           fill_resize_status },
         { "request_result", sizeof(struct vmem_request_result),

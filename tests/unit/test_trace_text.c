@@ -138,6 +138,12 @@ static void what_the_host_does_is_a_line(void **state)
     event.frozen = 1;
     assert_text(&event, NAME, "0.000000 vmem0 busy on\n");
 
+    /* A comment, since there is no word for its blocks. */
+    event = other(VMEM_TRACE_LOAD);
+    event.size = 1 << 21;
+    assert_text(&event, NAME,
+                "# 0.000000 vmem0 loaded 2097152: a replay cannot follow\n");
+
     event = other(VMEM_TRACE_RESET);
     event.type = VMEM_RESET_DRIVER;
     assert_text(&event, NAME, "0.000000 vmem0 driver_reset\n");
@@ -233,7 +239,7 @@ static void what_is_no_event_is_refused(void **state)
     REFUSED(&event, NAME);
     event = other(0);
     REFUSED(&event, NAME);
-    event = other(VMEM_TRACE_FREEZE + 1);
+    event = other(VMEM_TRACE_LOAD + 1);
     REFUSED(&event, NAME);
     event = other(VMEM_TRACE_RESET);
     REFUSED(&event, NAME);

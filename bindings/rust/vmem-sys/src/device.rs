@@ -76,6 +76,7 @@ pub const VMEM_STALL_GUEST_REFUSED: u32 = 4;
 pub const VMEM_DEVICE_REQUIRE_INACCESSIBLE: u64 = 1 << 0;
 pub const VMEM_DEVICE_MEASURE_LATENCY: u64 = 1 << 1;
 pub const VMEM_DEVICE_NO_UNPLUGGED_INACCESSIBLE: u64 = 1 << 2;
+pub const VMEM_DEVICE_KEEP_MEMORY: u64 = 1 << 3;
 pub const VMEM_DEVICE_STALL_AFTER_NS: u64 = 10_000_000_000;
 
 #[repr(C)]
@@ -115,6 +116,7 @@ pub const VMEM_TRACE_REQUEST: u32 = 1;
 pub const VMEM_TRACE_RESIZE: u32 = 2;
 pub const VMEM_TRACE_RESET: u32 = 3;
 pub const VMEM_TRACE_FREEZE: u32 = 4;
+pub const VMEM_TRACE_LOAD: u32 = 5;
 
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
@@ -180,6 +182,22 @@ pub struct vmem_device_stats {
     pub nr_resets: [u64; 4],
     pub latency_total_ns: [u64; 4],
     pub latency_max_ns: [u64; 4],
+    pub nr_loads: u64,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct vmem_device_saved {
+    pub struct_size: usize,
+    pub gpa: u64,
+    pub region_size: u64,
+    pub block_size: u64,
+    pub node_id: u64,
+    pub requested_size: u64,
+    pub usable_region_size: u64,
+    pub plugged_size: u64,
+    pub driver_features: u64,
+    pub has_driver: u64,
 }
 
 #[repr(C)]
@@ -200,6 +218,7 @@ sized! {
     vmem_device_ops
     vmem_device_info
     vmem_device_stats
+    vmem_device_saved
     vmem_request_result
 }
 
@@ -252,6 +271,19 @@ extern "C" {
     ) -> c_int;
     pub fn vmem_device_notify_config(device: *mut vmem_device) -> c_int;
     pub fn vmem_device_reset(device: *mut vmem_device, kind: u32, err: *mut vmem_error) -> c_int;
+    pub fn vmem_device_save(
+        device: *const vmem_device,
+        saved: *mut vmem_device_saved,
+        blocks: *mut u64,
+        nr_words: usize,
+    ) -> c_int;
+    pub fn vmem_device_load(
+        device: *mut vmem_device,
+        saved: *const vmem_device_saved,
+        blocks: *const u64,
+        nr_words: usize,
+        err: *mut vmem_error,
+    ) -> c_int;
     pub fn vmem_device_get_info(device: *mut vmem_device, info: *mut vmem_device_info) -> c_int;
     pub fn vmem_device_get_stats(device: *mut vmem_device, stats: *mut vmem_device_stats) -> c_int;
     pub fn vmem_device_get_resize_status(

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use vmem_sys as sys;
 
-use crate::error::{check, name, plain, Refused, Result};
+use crate::error::{check, name, plain, room, Refused, Result};
 use crate::notify::{self, Calls, Notify};
 use crate::park::Raw;
 use crate::region::Region;
-use crate::{DeviceStats, Range, ResizeStatus};
+use crate::{DeviceSaved, DeviceStats, Range, ResizeStatus};
 
 /// What a device is, as in `struct vmem_device_config`.
 #[derive(Clone, Debug, Default)]
@@ -262,6 +262,28 @@ impl Device {
             // every page that the region can have in the window.
             unsafe { sys::vmem_source_get_page_bitmap(source, window, page_size, words) }
         })
+    }
+
+    /// All that another device needs to become the same: numbers, and a bit for each
+    /// block.
+    pub fn save(&self) -> Result<(DeviceSaved, Vec<u64>)> {
+        let info = self.info()?;
+        let mut blocks = room(info.region_size / info.block_size)?;
+        let mut saved = DeviceSaved::default();
+        let ret = unsafe {
+            sys::vmem_device_save(self.as_raw(), &mut saved, blocks.as_mut_ptr(), blocks.len())
+        };
+        plain(ret, "saving a device").map(|_| (saved, blocks))
+    }
+
+    /// Become the same as what was saved, which need not be trusted.
+    pub fn load(&self, saved: &DeviceSaved, blocks: &[u64]) -> Result<()> {
+        // A struct that lies about its size is not believed.
+        let saved = DeviceSaved { struct_size: DeviceSaved::default().struct_size, ..*saved };
+        check(|err| unsafe {
+            sys::vmem_device_load(self.as_raw(), &saved, blocks.as_ptr(), blocks.len(), err)
+        })
+        .map(drop)
     }
 
     /// Counters.

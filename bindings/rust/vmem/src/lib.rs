@@ -80,6 +80,7 @@ pub use source::{Source, SourceConfig, SourceInfo};
 pub use vm::{Vm, VmConfig};
 pub use vmem_sys::vmem_backing_stats as BackingStats;
 pub use vmem_sys::vmem_backing_usage as BackingUsage;
+pub use vmem_sys::vmem_device_saved as DeviceSaved;
 pub use vmem_sys::vmem_device_stats as DeviceStats;
 pub use vmem_sys::vmem_dma_stats as DmaStats;
 pub use vmem_sys::vmem_range as Range;

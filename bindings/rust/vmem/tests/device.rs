@@ -89,6 +89,26 @@ fn a_resize_that_nobody_answers_stalls_when_it_is_looked_at() {
     assert_eq!((status.state, status.reason), stalled);
 }
 
+#[test]
+fn a_device_becomes_the_same_as_another() {
+    let (from, to) = (vm(), vm());
+    let (from, to) = (region(&from), region(&to));
+    let (from, to) = (device(&from, "vmem0", ()), device(&to, "vmem0", ()));
+    from.resize(4 * MIB).unwrap();
+    from.handle_request(&request(0, 3), &mut [0; 10]).unwrap();
+    let (mut saved, mut blocks) = from.save().unwrap();
+    assert_eq!((saved.plugged_size, &blocks[..]), (3 * MIB, &[7][..]));
+    saved.struct_size = usize::MAX;
+    to.load(&saved, &blocks).unwrap();
+    assert_eq!(to.info().unwrap().plugged_size, 3 * MIB);
+    assert_eq!(to.stats().unwrap().nr_loads, 1);
+    blocks[0] = 1 << 16;
+    let refused = to.load(&saved, &blocks).unwrap_err();
+    assert!(refused.message().contains("16 blocks"), "{refused:?}");
+    assert!(to.load(&saved, &[]).is_err());
+    assert_eq!(to.save().unwrap().1, [7]);
+}
+
 /// Writes down the trace.
 struct Tracer(Told);
 
