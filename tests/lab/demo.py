@@ -27,6 +27,7 @@ MIB = 1 << 20
 DEVICE = "vmem0"
 BOOT_S = 600
 SETTLE_S = 180
+ONLINE_S = 30
 ANSWER_S = 200
 END_S = 60
 MACHINE = ["--kvm", "--memory", "1536", "--cpus", "2"]
@@ -143,8 +144,13 @@ class Talk:
         self.socket.connect(machine.path(name))
         self.socket.settimeout(1)
         self.rest = b""
+        self.lock = threading.Lock()
 
     def ask(self, text):
+        with self.lock:
+            return self._ask(text)
+
+    def _ask(self, text):
         deadline = time.monotonic() + ANSWER_S
         try:
             self.socket.sendall(text.encode() + b"\n")
@@ -375,6 +381,7 @@ class Auto:
                 break
             time.sleep(0.1)
         # The guest onlines what it plugged, and that takes it a moment.
+        deadline = time.monotonic() + ONLINE_S
         while (self.guest.total() != self.base + size
                and time.monotonic() < deadline):
             time.sleep(0.1)

@@ -19,6 +19,8 @@ class Direct:
         self.tell = tell
         self.lines = []
         self.places = {path: source for source, path in options.file}
+        # Before the probe, which leaves files there too.
+        os.makedirs(os.path.join(folder, "out"), exist_ok=True)
 
     def place(self, word):
         if word.startswith("/out/"):
@@ -30,7 +32,6 @@ class Direct:
 
     def run(self):
         """What went wrong, or None."""
-        os.makedirs(os.path.join(self.folder, "out"))
         start = time.monotonic()
         with (tempfile.TemporaryDirectory() as scratch,
               subprocess.Popen(self.command(), stdout=subprocess.PIPE,
@@ -38,10 +39,15 @@ class Direct:
                                errors="replace") as process):
             timer = threading.Timer(self.options.timeout, process.kill)
             timer.start()
-            for line in process.stdout:
-                self.lines.append(line.rstrip())
-                self.tell(time.monotonic() - start, self.lines[-1])
-            timer.cancel()
+            try:
+                for line in process.stdout:
+                    self.lines.append(line.rstrip())
+                    self.tell(time.monotonic() - start, self.lines[-1])
+            except KeyboardInterrupt:
+                process.kill()
+                raise
+            finally:
+                timer.cancel()  # else it holds this process for its time
         status = process.returncode
         name = "signal" if status < 0 else "status"
         self.lines.append(f"@init exit 1 {name} {abs(status)}")

@@ -34,7 +34,7 @@ struct lines {
     char bytes[65536];
 };
 
-static char own_folder[64];
+static char own_folder[90];
 static char monitor_path[sizeof(own_folder) + sizeof("/monitor")];
 static pid_t pid = -1;
 static int console_in = -1;

@@ -110,7 +110,7 @@ static void run(const struct mode *mode, char **argv)
     if (boots && guest("load") != NULL) {
         if (mode->run != NULL) {
             mode->run();
-        } else {
+        } else if (strcmp(argv[5], "probe") != 0) {
             check_letters(argv[5]);
         }
     }
