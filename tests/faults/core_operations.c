@@ -412,6 +412,22 @@ static int plug_iov(struct scene *it)
     return ret != 0 ? ret : vmemi_le16_load(response);
 }
 
+/* Blocks come, what is retained among them; blocks go, and blocks stay. */
+static int load(struct scene *it)
+{
+    struct vmem_device_saved saved = { .struct_size = sizeof(saved) };
+    uint64_t blocks;
+    int ret = vmem_device_save(it->device, &saved, &blocks, 1);
+
+    if (ret < 0) {
+        return ret;
+    }
+    blocks = 0x0906;
+    saved.plugged_size = 4 * UNIT;
+    saved.usable_region_size = SIZE;
+    return vmem_device_load(it->device, &saved, &blocks, 1, &it->err);
+}
+
 static int reset_system(struct scene *it)
 {
     return vmem_device_reset(it->device, VMEM_RESET_SYSTEM, &it->err);
@@ -713,6 +729,7 @@ const struct operation core_operations[] = {
       .expected = VMEM_REQUEST_MALFORMED },
     { "a system reset", reset_system, .check_failed = check_reset,
       .has_error = true },
+    { "a load", load, .has_error = true },
     { "a driver reset", reset_driver, .has_error = true },
     { "a resize", resize, .has_error = true },
     { "a kick", kick },
