@@ -223,7 +223,8 @@ static void take_config(struct device_world *world, struct fuzz_input *input,
         .requested_size = fuzz_u8(input) % (world->nr_blocks + 1) * block_size,
         .usable_policy = policy & 3,
         .features = where >> 2 & 7,
-        .flags = where >> 5 & 3,
+        .flags =
+            (where >> 5 & 3) | (options >= 12 ? VMEM_DEVICE_KEEP_MEMORY : 0),
     };
     if ((config->features & VMEM_DEVICE_F_UNPLUGGED_INACCESSIBLE) == 0 &&
         (config->flags & VMEM_DEVICE_REQUIRE_INACCESSIBLE) == 0) {
@@ -326,6 +327,12 @@ bool device_world_open(struct device_world *world, struct fuzz_input *input)
     ret = make_region(world, options);
     fuzz_check(ret == 0, "ret %d", ret);
 
+    if ((world->config.flags & VMEM_DEVICE_KEEP_MEMORY) != 0 &&
+        world->memory.backing != NULL) {
+        const struct vmem_range all = { 0, world->memory.size };
+
+        fake_backing_write(&world->memory, &all);
+    }
     /* The device, its claim, its source and two bitmaps. */
     world->fail_alloc = fail_alloc < 250 ? 0 : fail_alloc - 249;
     ret = vmem_device_new(world->region, &world->config,
@@ -342,6 +349,10 @@ bool device_world_open(struct device_world *world, struct fuzz_input *input)
     model_init(&world->model, &world->config,
                world->nr_blocks * world->config.block_size);
     world->model.has_memory = world->memory.backing != NULL;
+    if (world->model.has_memory &&
+        (world->config.flags & VMEM_DEVICE_KEEP_MEMORY) != 0) {
+        model_keep(&world->model);
+    }
     world->model.populates = (world->memory.flags & VMEM_BACKING_POPULATE) != 0;
     world->model.zero_fails = world->memory.no_zero;
     world->requested_ns = world->now_ns;
@@ -410,6 +421,15 @@ static void replay_reset(struct vmem_region *region, struct vmem_device *device,
                "reset replayed");
 }
 
+static void replay_load(const struct device_world *world,
+                        struct vmem_device *device,
+                        const struct device_load *load)
+{
+    fuzz_check(vmem_device_load(device, &load->saved, load->blocks,
+                                (world->nr_blocks + 63) / 64, NULL) == 0,
+               "load replayed");
+}
+
 static void replay_event(struct vmem_region *region, struct vmem_device *device,
                          const struct vmem_trace_event *event)
 {
@@ -460,7 +480,11 @@ static void replay(struct device_world *world)
                    : ret;
     fuzz_check(ret == 0, "ret %d", ret);
     for (unsigned i = 0; i < world->nr_events && i < MAX_EVENTS; i++) {
-        replay_event(region, device, &world->events[i]);
+        if (world->events[i].kind == VMEM_TRACE_LOAD) {
+            replay_load(world, device, &world->loads[i]);
+        } else {
+            replay_event(region, device, &world->events[i]);
+        }
     }
     vmem_region_thaw(region, "it", NULL);
     fuzz_check(vmem_device_free(device, NULL) == 0, "free");

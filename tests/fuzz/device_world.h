@@ -13,6 +13,12 @@
 #define MAX_BLOCKS 80
 #define MAX_EVENTS 64
 
+/* What was loaded at an event, for the replay. */
+struct device_load {
+    struct vmem_device_saved saved;
+    uint64_t blocks[(MAX_BLOCKS + 63) / 64];
+};
+
 /* A device twice, and everything around it: memory and listeners that keep
  * shadows, notifications that are compared, a clock that is set. */
 struct device_world {
@@ -53,7 +59,8 @@ struct device_world {
     /* Trace events, as they came. */
     bool is_traced;
     struct vmem_trace_event events[MAX_EVENTS];
-    unsigned nr_events; /* also those that found no room */
+    struct device_load loads[MAX_EVENTS]; /* of events that are loads */
+    unsigned nr_events;                   /* also those that found no room */
     unsigned nr_events_before;
     uint64_t first_requested_size;
 

@@ -302,6 +302,113 @@ static void retry(struct device_world *world)
     fuzz_check(ret == expected, "ret %d, not %d", ret, expected);
 }
 
+/* May this be loaded, if nobody objects? Said once more, block by block. */
+static bool is_loadable(const struct device_world *world,
+                        const struct device_load *load, bool *plugged)
+{
+    const struct vmem_device_saved *saved = &load->saved;
+    const uint64_t block_size = world->config.block_size;
+    uint64_t size = 0;
+    bool fits =
+        world->nr_blocks % 64 == 0 ||
+        load->blocks[world->nr_blocks / 64] >> (world->nr_blocks % 64) == 0;
+
+    for (unsigned i = 0; i < world->nr_blocks; i++) {
+        plugged[i] = (load->blocks[i / 64] >> (i % 64) & 1) != 0;
+        size += plugged[i] ? block_size : 0;
+        fits &= !plugged[i] || saved->usable_region_size > i * block_size;
+    }
+    return fits && size == saved->plugged_size &&
+           saved->gpa == world->config.gpa && saved->node_id == 0 &&
+           saved->region_size == world->model.region_size &&
+           saved->block_size == block_size &&
+           saved->requested_size % block_size == 0 &&
+           saved->usable_region_size % block_size == 0 &&
+           saved->requested_size <= saved->usable_region_size &&
+           saved->usable_region_size <= saved->region_size;
+}
+
+/* Whatever a stream may hold: what was saved, with other blocks, and perhaps
+ * another number somewhere. */
+static void load(struct device_world *world, struct fuzz_input *input)
+{
+    struct device_load load = { .saved = { .struct_size =
+                                               sizeof(load.saved) } };
+    const size_t nr_words = (world->nr_blocks + 63) / 64;
+    uint64_t before = model_plugged_size(&world->model);
+    bool plugged[MAX_BLOCKS] = { false };
+    bool dirty[MAX_BLOCKS] = { false };
+    uint8_t how = fuzz_u8(input);
+    struct model_saved wanted;
+    int expected = -EINVAL;
+    int ret;
+
+    fuzz_check(vmem_device_save(world->device, &load.saved, load.blocks,
+                                nr_words) == 0,
+               "save");
+    load.saved.plugged_size = 0;
+    load.saved.usable_region_size = load.saved.region_size;
+    for (unsigned i = 0; i < world->nr_blocks; i++) {
+        if (i % 8 == 0 && (how & 1) != 0) {
+            load.blocks[i / 64] ^= (uint64_t)fuzz_u8(input) << (i % 64);
+        }
+    }
+    if (world->nr_blocks % 64 != 0 && (how & 2) == 0) {
+        load.blocks[nr_words - 1] &=
+            (UINT64_C(1) << (world->nr_blocks % 64)) - 1;
+    }
+    for (size_t i = 0; i < nr_words; i++) {
+        load.saved.plugged_size +=
+            (uint64_t)__builtin_popcountll(load.blocks[i]) *
+            load.saved.block_size;
+    }
+    if (how >= 192) {
+        (&load.saved.gpa)[how % 7] = fuzz_number(input);
+    }
+    if (is_loadable(world, &load, plugged)) {
+        wanted = (struct model_saved){
+            .requested_size = load.saved.requested_size,
+            .usable_region_size = load.saved.usable_region_size,
+            .driver_features = world->model.driver_features,
+            .has_driver = world->model.has_driver,
+            .plugged = plugged,
+        };
+        /* A driver that has asked, and not accepted what is required. */
+        if (wanted.has_driver && world->model.insists &&
+            (wanted.driver_features & VMEM_DEVICE_F_UNPLUGGED_INACCESSIBLE) ==
+                0) {
+            expected = -ENOTSUP;
+        } else {
+            expected = model_load(&world->model, &wanted);
+        }
+    }
+    for (unsigned i = 0; world->model.has_memory && i < world->nr_blocks; i++) {
+        dirty[i] = world->memory.content[i] == FAKE_DIRTY;
+    }
+    if (expected == 0) {
+        world->requested_ns = world->now_ns;
+        world->has_asked = false;
+        world->is_busy = false;
+        if (model_plugged_size(&world->model) != before) {
+            world->last_progress_ns = world->now_ns;
+        }
+    }
+    device_world_told(world);
+    ret = vmem_device_load(world->device, &load.saved, load.blocks, nr_words,
+                           NULL);
+    fuzz_check((ret == 0) == (expected == 0), "ret %d, not %d", ret, expected);
+    if (ret < 0) {
+        fuzz_check(world->nr_events == world->nr_events_before, "event");
+        return;
+    }
+    for (unsigned i = 0; i < world->nr_blocks; i++) {
+        world->written[i] = plugged[i] && dirty[i];
+    }
+    if (device_world_event(world, VMEM_TRACE_LOAD) != NULL) {
+        world->loads[world->nr_events_before] = load;
+    }
+}
+
 static void negotiate(struct device_world *world, uint64_t features)
 {
     bool had_driver = world->model.has_driver;
@@ -467,7 +574,11 @@ static void step(struct device_world *world, struct fuzz_input *input)
         break_memory(world, (uint8_t)arg);
         break;
     case 11:
-        retry(world);
+        if (arg < 8) {
+            retry(world);
+        } else {
+            load(world, input);
+        }
         break;
     case 12:
         negotiate(world, arg < 8 ? arg : fuzz_u64(input));
