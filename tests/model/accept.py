@@ -32,9 +32,9 @@ HEAD = {word: option for options in MODELS.values()
 CALLS = ["plug", "unplug", "unplug-all", "add", "remove", "freeze", "thaw",
          "reset", "retry", "hold", "state", "populated", "info", "attach",
          "detach"]
-CALLBACKS = ["tell-populate", "tell-discard", "answer", "look", "refused",
-             "held", "destroy", "mem-populate", "mem-discard", "mem-zero",
-             "veto", "map", "unmap", "commit", "books"]
+CALLBACKS = ["tell-populate", "tell-discard", "ask-discard", "answer", "look",
+             "refused", "held", "destroy", "mem-populate", "mem-discard",
+             "mem-zero", "veto", "map", "unmap", "commit", "books"]
 INSIDE = ["look", "refused"]
 MEMORY = "2000"
 
@@ -90,10 +90,10 @@ def changed_numbers(events, at):
         wrong += [(name, who, start + 1, size, value),
                   (name, who, start, size + 1, value),
                   (name, who, start, size, value + 1)]
-    if name.startswith(("tell-", "mem-")) or name == "held":
+    if name.startswith(("tell-", "ask-", "mem-")) or name == "held":
         wrong += [(name, who, start + 1, size, value),
                   (name, who, start, size + 1, value)]
-    if name.startswith("tell-"):
+    if name.startswith(("tell-", "ask-")):
         wrong.append((name, 1 - who, start, size, value))
     if name.startswith("mem-") or name in ("answer", "look", "refused"):
         wrong.append((name, who, start, size, 1 - value))

@@ -34,6 +34,7 @@ struct listener {
 /* What a callback does: planned by a script, else by chance. */
 struct plan {
     unsigned int veto[NR_LISTENERS]; /* the n-th call from now on objects */
+    unsigned int keep[NR_LISTENERS]; /* the same of questions */
     unsigned int fail_populate;      /* so many calls fail */
     unsigned int fail_discard;
     unsigned int fail_zero;
@@ -116,6 +117,21 @@ static void on_discard(const struct vmem_range *range, void *opaque)
     event_range("tell-discard", listener->nr, range, 0);
     look_inside(listener->nr);
     event("answer", listener->nr, 0, 0, 0);
+}
+
+/* Busy is what the model calls it too, whoever asked. */
+static int on_may_discard(const struct vmem_range *range, void *opaque)
+{
+    const struct listener *listener = opaque;
+    unsigned int *keep = &plan.keep[listener->nr];
+    bool objects;
+
+    event_range("ask-discard", listener->nr, range, 0);
+    look_inside(listener->nr);
+    objects = *keep == 1 || one_in(8);
+    *keep -= *keep > 0;
+    event("answer", listener->nr, 0, 0, objects);
+    return objects ? -EBUSY : 0;
 }
 
 static void on_destroy(void *opaque)
@@ -244,6 +260,7 @@ static void add(unsigned int nr, unsigned int from, unsigned int size,
         .populate = on_populate,
         .discard = on_discard,
         .destroy = on_destroy,
+        .may_discard = on_may_discard,
     };
 
     event("add", HOST, from, size, mode * 2 + nr);
@@ -356,6 +373,25 @@ static void script_veto(void)
     plan.fail_discard = 1;
     plug(0, 4);
     plug(0, 4);
+    unplug_all();
+}
+
+static void script_keep(void)
+{
+    add(0, 0, 6, RUNS);
+    add(1, 1, 4, EXACT);
+    plug(0, 4);
+    plug(5, 1);
+    plan.keep[0] = 1;
+    unplug(1, 2);
+    plan.keep[1] = 2;
+    unplug(1, 2);
+    plan.keep[1] = 3;
+    unplug_all();
+    plan.keep[0] = 2;
+    reset();
+    plan.keep[1] = 1;
+    take_out(1);
     unplug_all();
 }
 
@@ -481,6 +517,7 @@ static const struct script {
     { "two-windows", false, script_two_windows },
     { "chunks", true, script_chunks },
     { "veto", false, script_veto },
+    { "keep", false, script_keep },
     { "join-and-leave", false, script_join_and_leave },
     { "retained", false, script_retained },
     { "frozen", true, script_frozen },

@@ -62,7 +62,7 @@ hidden byte I14 = 0;
 mtype = { PLUG, UNPLUG, UNPLUG_ALL, ADD, REMOVE, FREEZE, THAW, RESET, RETRY,
           HOLD, STATE, POPULATED, INFO, END };
 /* ... and callbacks, what they answer, and what is tried inside of them. */
-mtype = { TELL_POPULATE, TELL_DISCARD, ANSWER, LOOK, REFUSED, HELD, DESTROY,
+mtype = { TELL_POPULATE, TELL_DISCARD, ASK_DISCARD, ANSWER, LOOK, REFUSED, HELD, DESTROY,
           MEM_POPULATE, MEM_DISCARD, MEM_ZERO };
 
 /* The region; a bit for each block. */
@@ -270,6 +270,18 @@ inline tell_discard()
     told[l] = told[l] & ~part
 }
 
+/* May it go? Nothing has happened yet. */
+inline ask_discard()
+{
+    CHECK(I1, (part & ~told[l]) == 0);
+    CHECK(I5, plugged == before);
+    observe(ASK_DISCARD, l, part_from, part_size, 0);
+    answer(true);
+#ifdef WRONG_TELL_WHILE_ASKING
+    told[l] = told[l] & (no -> ALL : ~part)
+#endif
+}
+
 /* --- The backing ---------------------------------------------------------- */
 
 /* Gives back one part; what cannot be is retained. */
@@ -409,6 +421,26 @@ inline tell_populate_all(mask_)
             take_part(mode[l] != RUNS);
             tell_populate();
             keep_veto();
+            seek_forward(mask_)
+        }
+    :: else -> break
+    od
+}
+
+/* In the order of registration, until one objects, which is in no. */
+inline ask_discard_all(mask_)
+{
+    atomic {
+        todo = 0;
+        i = 0;
+        seek_forward(mask_)
+    };
+    do
+    :: atomic {
+            todo != 0 ->
+            take_part(mode[l] == EXACT);
+            ask_discard();
+            todo = (no -> 0 : todo);
             seek_forward(mask_)
         }
     :: else -> break
@@ -606,10 +638,8 @@ inline plug()
 }
 
 /* What is plugged of range goes; if that is not all of it, through retained. */
-inline unplug_thawed()
+inline unplug_agreed()
 {
-    is_whole = (plugged & range) == range;
-    below = plugged & range;
 #ifndef WRONG_DISCARD_BEFORE_UNMAP
     tell_discard_all(below);
 #endif
@@ -628,6 +658,17 @@ inline unplug_thawed()
     tell_discard_all(below);
 #endif
     result = OK
+}
+
+inline unplug_thawed()
+{
+    is_whole = (plugged & range) == range;
+    below = plugged & range;
+    ask_discard_all(below);
+    if
+    :: no -> result = BUSY
+    :: else -> unplug_agreed()
+    fi
 }
 
 inline unplug()
