@@ -8,7 +8,6 @@
 
 #include "instruments.h"
 
-//! [recorder]
 #define MAX_RECORDS 4096
 
 struct record {
@@ -38,6 +37,7 @@ static struct followers *followers_of(const struct memory_device *memory)
     return &all_followers[memory - memory->vm->devices];
 }
 
+//! [recorder]
 static void record(struct followers *followers, const struct vmem_range *range,
                    bool populate)
 {
