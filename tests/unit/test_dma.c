@@ -146,6 +146,53 @@ static void mappings_are_what_is_populated(void **state)
     close_fixture(&it);
 }
 
+/* A device that is loaded: old and new blocks are mapped for a moment, which the
+ * budget has to hold, and what stays is not mapped anew. */
+static void a_load_maps_what_comes_and_unmaps_what_goes(void **state)
+{
+    const struct vmem_device_config device_config = {
+        .struct_size = sizeof(device_config),
+        .name = "device",
+        .block_size = PAGE,
+        .usable_policy = VMEM_USABLE_ALL,
+    };
+    struct vmem_device_saved saved = { .struct_size = sizeof(saved) };
+    struct fixture it = { .block = PAGE };
+    struct vmem_device *device;
+    uint64_t blocks;
+
+    (void)state;
+    world_open(&it.world, 16 * PAGE, PAGE, 0);
+    assert_int_equal(vmem_device_new(it.world.region, &device_config, NULL,
+                                     NULL, &device, NULL),
+                     0);
+    fake_dma_init(&it.fake, PAGE);
+    it.fake.config.max_mappings = 4;
+    assert_int_equal(fake_dma_make(&it.fake, it.world.vm, NULL), 0);
+    assert_int_equal(attach(&it, NULL), 0);
+    assert_int_equal(vmem_device_save(device, &saved, &blocks, 1), 0);
+    blocks = 0x0d;
+    saved.plugged_size = 3 * PAGE;
+    assert_int_equal(vmem_device_load(device, &saved, &blocks, 1, NULL), 0);
+    expect_mapped(&it, "[0,1)[2,3)[3,4)");
+    blocks = 0x19;
+    assert_int_equal(vmem_device_load(device, &saved, &blocks, 1, NULL), 0);
+    expect_mapped(&it, "[0,1)[3,4)[4,5)");
+    assert_int_equal(fake_dma_stats(&it.fake).nr_maps, 4);
+    /* Two would come before two go. */
+    blocks = 0x61;
+    assert_int_equal(vmem_device_load(device, &saved, &blocks, 1, NULL),
+                     -ENOSPC);
+    expect_mapped(&it, "[0,1)[3,4)[4,5)");
+    assert_int_equal(vmem_device_reset(device, VMEM_RESET_SYSTEM, NULL), 0);
+    assert_int_equal(vmem_device_load(device, &saved, &blocks, 1, NULL), 0);
+    expect_mapped(&it, "[0,1)[5,6)[6,7)");
+    assert_int_equal(vmem_dma_detach(it.attachment, NULL), 0);
+    fake_dma_destroy(&it.fake);
+    assert_int_equal(vmem_device_free(device, NULL), 0);
+    world_close(&it.world);
+}
+
 /* A window that cuts chunks at both ends, at an IOVA of its own, read-only. */
 static void windows_are_clipped(void **state)
 {
@@ -611,6 +658,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(calls_are_counted),
         cmocka_unit_test(mappings_are_what_is_populated),
+        cmocka_unit_test(a_load_maps_what_comes_and_unmaps_what_goes),
         cmocka_unit_test(windows_are_clipped),
         cmocka_unit_test(two_regions_share_a_mapper),
         cmocka_unit_test(a_failed_map_is_undone_at_every_call),
