@@ -88,7 +88,6 @@ int main(void)
     memory.kind = VMEM_BACKING_MEMFD;
     memory.size = 64 * MIB;
     virtio.block_size = BLOCK;
-    virtio.features = VMEM_DEVICE_F_UNPLUGGED_INACCESSIBLE;
     where.iova = virtio.gpa = 4096 * MIB;
     check(vmem_vm_new(&machine, &vm, &err));
     check(vmem_backing_new_allocated(vm, &memory, &ram.backing, &err));

@@ -27,7 +27,7 @@ int main(void)
 {
     struct vmem_vm_config machine = { sizeof(machine), .name = "guest" };
     struct vmem_backing_config memory = { sizeof(memory), .name = "ram" };
-    struct vmem_region_config ram = { sizeof(ram), .name = "ram" };
+    struct vmem_region_config ram = { .struct_size = sizeof(ram) };
     struct vmem_device_config virtio = { sizeof(virtio), .name = "vmem0" };
     unsigned char response[VMEM_DEVICE_RESPONSE_SIZE];
     struct vmem_vm *vm;

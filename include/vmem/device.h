@@ -411,7 +411,7 @@ VMEM_API int vmem_device_free(struct vmem_device *device,
  * @threads{any thread, any callback}
  * @since 0.1
  */
-VMEM_API int vmem_device_check_removable(struct vmem_device *device,
+VMEM_API int vmem_device_check_removable(const struct vmem_device *device,
                                          struct vmem_error *err);
 
 /**
@@ -428,8 +428,8 @@ VMEM_API int vmem_device_check_removable(struct vmem_device *device,
  * @threads{any thread, any callback}
  * @since 0.1
  */
-VMEM_API int vmem_device_read_config(struct vmem_device *device, size_t offset,
-                                     void *dst, size_t size);
+VMEM_API int vmem_device_read_config(const struct vmem_device *device,
+                                     size_t offset, void *dst, size_t size);
 
 /**
  * The driver wrote config space: ignored and counted, for every field is
@@ -703,7 +703,7 @@ VMEM_API int vmem_device_load(struct vmem_device *device,
  * @threads{any thread, any callback}
  * @since 0.1
  */
-VMEM_API int vmem_device_get_info(struct vmem_device *device,
+VMEM_API int vmem_device_get_info(const struct vmem_device *device,
                                   struct vmem_device_info *info);
 
 /**
@@ -716,7 +716,7 @@ VMEM_API int vmem_device_get_info(struct vmem_device *device,
  * @threads{any thread, any callback}
  * @since 0.1
  */
-VMEM_API int vmem_device_get_stats(struct vmem_device *device,
+VMEM_API int vmem_device_get_stats(const struct vmem_device *device,
                                    struct vmem_device_stats *stats);
 
 /**
@@ -729,7 +729,7 @@ VMEM_API int vmem_device_get_stats(struct vmem_device *device,
  * @threads{any thread, any callback}
  * @since 0.1
  */
-VMEM_API int vmem_device_get_resize_status(struct vmem_device *device,
+VMEM_API int vmem_device_get_resize_status(const struct vmem_device *device,
                                            struct vmem_resize_status *status);
 
 /**

@@ -54,7 +54,8 @@ VMEM_BEGIN_DECLS
 /** What a region is made of. */
 struct vmem_region_config {
     size_t struct_size; /**< sizeof(struct vmem_region_config). */
-    const char *name;   /**< Appears in diagnostics; required. */
+    const char *name;   /**< Appears in diagnostics; NULL with a backing: the
+                             backing's name. */
     uint64_t size;      /**< Bytes; 0 with a backing: the backing's size. */
     struct vmem_backing *backing; /**< Its memory, of the same size and used by
                              no other region; NULL: bookkeeping only. */
@@ -88,7 +89,7 @@ struct vmem_region_info {
  *                  @ownership{the caller's, freed by vmem_region_free()}
  * @param[out] err  Filled on failure; may be NULL.
  * @return 0 or a negative errno.
- * @retval -EINVAL   NULL, no name, the backing belongs to another machine, or
+ * @retval -EINVAL   NULL, no name and no backing, the backing belongs to another machine, or
  *                   its size differs.
  * @retval -ERANGE   The name is longer than #VMEM_NAME_MAX.
  * @retval -E2BIG    Unknown members are set.
@@ -160,7 +161,7 @@ vmem_region_get_backing(const struct vmem_region *region);
  * @threads{any thread, any callback}
  * @since 0.1
  */
-VMEM_API int vmem_region_get_info(struct vmem_region *region,
+VMEM_API int vmem_region_get_info(const struct vmem_region *region,
                                   struct vmem_region_info *info);
 
 /**
@@ -175,7 +176,7 @@ VMEM_API int vmem_region_get_info(struct vmem_region *region,
  * @threads{any thread, any callback}
  * @since 0.1
  */
-VMEM_API bool vmem_region_is_populated(struct vmem_region *region,
+VMEM_API bool vmem_region_is_populated(const struct vmem_region *region,
                                        const struct vmem_range *range);
 
 /**

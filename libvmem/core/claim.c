@@ -27,6 +27,13 @@ static const uint32_t conflicts[] = {
     [VMEM_CLAIM_NEED_COORDINATED] = VMEM_CLAIM_BIT(VMEM_CLAIM_FORBID_ALL),
 };
 
+static const char *const kind_texts[] = {
+    [VMEM_CLAIM_FORBID_ALL] = "forbid all",
+    [VMEM_CLAIM_FORBID_UNCOORDINATED] = "forbid uncoordinated",
+    [VMEM_CLAIM_NEED_UNCOORDINATED] = "need uncoordinated",
+    [VMEM_CLAIM_NEED_COORDINATED] = "need coordinated",
+};
+
 #define NR_KINDS (sizeof(conflicts) / sizeof(conflicts[0]))
 
 struct vmem_discard_claim {
@@ -176,9 +183,10 @@ static int fail_conflict(const struct vmemi_policy *policy, uint32_t kind,
         }
     }
     vmemi_name_list_finish(&names);
-    return vmemi_fail(err, -EBUSY, VMEM_REASON_CLAIM_CONFLICT, NULL,
-                      "discard claim %u of \"%s\" conflicts with those of %s",
-                      kind, owner, names.text);
+    return vmemi_fail(
+        err, -EBUSY, VMEM_REASON_CLAIM_CONFLICT, NULL,
+        "discard claim \"%s\" of \"%s\" conflicts with those of %s",
+        kind_texts[kind], owner, names.text);
 }
 
 int vmem_discard_claim_take(struct vmem_vm *vm, uint32_t kind,
@@ -191,9 +199,11 @@ int vmem_discard_claim_take(struct vmem_vm *vm, uint32_t kind,
     int ret;
 
     if (vm == NULL || out == NULL || kind == 0 || kind >= NR_KINDS) {
-        return vmemi_fail(err, -EINVAL, VMEM_REASON_ARGUMENT, NULL,
-                          "vmem_discard_claim_take: NULL or unknown kind %u",
-                          kind);
+        return vmemi_fail(
+            err, -EINVAL, VMEM_REASON_ARGUMENT, NULL,
+            "vmem_discard_claim_take: NULL, or kind %u is none of "
+            "1 to 4",
+            kind);
     }
     ret = vmemi_vm_check_unlocked(vm, "vmem_discard_claim_take", err);
     if (ret < 0) {

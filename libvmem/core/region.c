@@ -33,7 +33,8 @@ static int check_backing(struct vmem_vm *vm, struct vmem_region_config *config,
     if (config->size != backing->size) {
         return vmemi_fail(err, -EINVAL, VMEM_REASON_MISMATCH, NULL,
                           "region \"%s\": size 0x%" PRIx64
-                          ", but backing \"%s\" has 0x%" PRIx64,
+                          ", but backing \"%s\" has 0x%" PRIx64
+                          "; a size of 0 takes that of the backing",
                           config->name, config->size, backing->name.text,
                           backing->size);
     }
@@ -100,6 +101,9 @@ int vmem_region_new(struct vmem_vm *vm,
     region = vmemi_alloc0(sizeof(*region));
     if (region == NULL) {
         return vmemi_fail_no_memory(err, "a region");
+    }
+    if (config.name == NULL && config.backing != NULL) {
+        config.name = config.backing->name.text;
     }
     ret = vmemi_name_set(&region->name, config.name, "region name", err);
     if (ret < 0) {
@@ -217,9 +221,12 @@ uint64_t vmemi_region_populated_size(const struct vmem_region *region)
     return vmemi_terms_count(&terms, region->size);
 }
 
-int vmem_region_get_info(struct vmem_region *region,
+/* Queries change nothing that a host can see; the lock that they take is the one
+ * thing that they write. */
+int vmem_region_get_info(const struct vmem_region *host_region,
                          struct vmem_region_info *host_info)
 {
+    struct vmem_region *region = (struct vmem_region *)host_region;
     struct vmem_region_info info = { 0 };
 
     if (region == NULL ||
@@ -271,9 +278,10 @@ static bool is_populated(const struct vmem_region *region,
     return true;
 }
 
-bool vmem_region_is_populated(struct vmem_region *region,
+bool vmem_region_is_populated(const struct vmem_region *host_region,
                               const struct vmem_range *range)
 {
+    struct vmem_region *region = (struct vmem_region *)host_region;
     bool populated;
 
     if (region == NULL || range == NULL ||

@@ -235,7 +235,8 @@ static int check_file_size(const struct vmemi_memory *memory,
     }
     return vmemi_fail(err, -EINVAL, VMEM_REASON_MISMATCH, NULL,
                       "backing \"%s\": ends at fd_offset 0x%" PRIx64
-                      ", the file already at 0x%" PRIx64,
+                      ", the file already at 0x%" PRIx64
+                      ": make the file larger before it is mapped",
                       memory->name.text, end, (uint64_t)status.st_size);
 }
 

@@ -64,7 +64,8 @@ static int check_page_size(struct vmemi_memory *memory, uint64_t page_size,
     if (memory->map_page_size != 0 && memory->map_page_size != page_size) {
         return vmemi_fail(err, -EINVAL, VMEM_REASON_MISMATCH, NULL,
                           "backing \"%s\": page size is 0x%" PRIx64
-                          ", that of fd %d is 0x%" PRIx64,
+                          ", that of fd %d is 0x%" PRIx64
+                          "; a page_size of 0 takes that of the file",
                           memory->name.text, memory->map_page_size, memory->fd,
                           page_size);
     }

@@ -88,7 +88,8 @@ static int check_page_size(const struct verification *check,
     return vmemi_fail(check->err, -EINVAL, VMEM_REASON_MISMATCH, NULL,
                       "backing \"%s\": what is mapped at 0x%" PRIx64
                       " has pages of 0x%" PRIx64
-                      " bytes, the description says 0x%" PRIx64,
+                      " bytes, the description says 0x%" PRIx64
+                      ": give the page size of the mapping",
                       check->memory->name.text, vma->start_hva, vma->page_size,
                       check->memory->map_page_size);
 }

@@ -8,7 +8,7 @@
 #include "virtio/device.h"
 #include "virtio/wire.h"
 
-int vmem_device_read_config(struct vmem_device *device, size_t offset,
+int vmem_device_read_config(const struct vmem_device *device, size_t offset,
                             void *dst, size_t size)
 {
     struct vmemi_wire_config config;

@@ -390,7 +390,7 @@ int vmem_device_free(struct vmem_device *device, struct vmem_error *err)
     return 0;
 }
 
-int vmem_device_check_removable(struct vmem_device *device,
+int vmem_device_check_removable(const struct vmem_device *device,
                                 struct vmem_error *err)
 {
     uint64_t requested;
@@ -482,7 +482,7 @@ int vmem_device_reset(struct vmem_device *device, uint32_t kind,
     return ret;
 }
 
-int vmem_device_get_info(struct vmem_device *device,
+int vmem_device_get_info(const struct vmem_device *device,
                          struct vmem_device_info *host_info)
 {
     struct vmem_device_info info = { 0 };
@@ -524,7 +524,7 @@ static void load_all(const _Atomic uint64_t *from, uint64_t *to, size_t nr)
     }
 }
 
-int vmem_device_get_stats(struct vmem_device *device,
+int vmem_device_get_stats(const struct vmem_device *device,
                           struct vmem_device_stats *host_stats)
 {
     struct vmem_device_stats stats = { 0 };

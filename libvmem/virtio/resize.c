@@ -265,7 +265,7 @@ void vmemi_device_judge(const struct vmem_device *device, uint64_t now_ns,
     }
 }
 
-int vmem_device_get_resize_status(struct vmem_device *device,
+int vmem_device_get_resize_status(const struct vmem_device *device,
                                   struct vmem_resize_status *host_status)
 {
     struct vmem_resize_status status;

@@ -560,9 +560,9 @@ int vmem_region_free(struct vmem_region *region, struct vmem_error *err);
 const char *vmem_region_get_name(const struct vmem_region *region);
 uint64_t vmem_region_get_size(const struct vmem_region *region);
 struct vmem_backing *vmem_region_get_backing(const struct vmem_region *region);
-int vmem_region_get_info(struct vmem_region *region,
+int vmem_region_get_info(const struct vmem_region *region,
                          struct vmem_region_info *info);
-bool vmem_region_is_populated(struct vmem_region *region,
+bool vmem_region_is_populated(const struct vmem_region *region,
                               const struct vmem_range *range);
 int vmem_region_for_each_populated(struct vmem_region *region,
                                    const struct vmem_range *window,
@@ -622,9 +622,9 @@ int vmem_device_new(struct vmem_region *region,
                     const struct vmem_device_ops *ops, void *opaque,
                     struct vmem_device **out, struct vmem_error *err);
 int vmem_device_free(struct vmem_device *device, struct vmem_error *err);
-int vmem_device_check_removable(struct vmem_device *device,
+int vmem_device_check_removable(const struct vmem_device *device,
                                 struct vmem_error *err);
-int vmem_device_read_config(struct vmem_device *device, size_t offset,
+int vmem_device_read_config(const struct vmem_device *device, size_t offset,
                             void *dst, size_t size);
 int vmem_device_write_config(struct vmem_device *device, size_t offset,
                              const void *src, size_t size);
@@ -647,11 +647,11 @@ int vmem_device_resize(struct vmem_device *device, uint64_t requested_size,
 int vmem_device_notify_config(struct vmem_device *device);
 int vmem_device_reset(struct vmem_device *device, uint32_t kind,
                       struct vmem_error *err);
-int vmem_device_get_info(struct vmem_device *device,
+int vmem_device_get_info(const struct vmem_device *device,
                          struct vmem_device_info *info);
-int vmem_device_get_stats(struct vmem_device *device,
+int vmem_device_get_stats(const struct vmem_device *device,
                           struct vmem_device_stats *stats);
-int vmem_device_get_resize_status(struct vmem_device *device,
+int vmem_device_get_resize_status(const struct vmem_device *device,
                                   struct vmem_resize_status *status);
 int vmem_device_poll_resize(struct vmem_device *device);
 const char *vmem_version(void);

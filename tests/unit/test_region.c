@@ -203,6 +203,26 @@ static void size_0_takes_the_size_of_the_backing(void **state)
     assert_int_equal(vmem_vm_free(vm, NULL), 0);
 }
 
+static void a_region_without_a_name_has_that_of_its_backing(void **state)
+{
+    struct vmem_region_config config = { .struct_size = sizeof(config) };
+    struct vmem_vm *vm = new_vm();
+    struct vmem_region *region = NULL;
+    struct fake_backing memory;
+
+    (void)state;
+    assert_int_equal(vmem_region_new(vm, &config, &region, NULL), -EINVAL);
+    fake_backing_init(&memory, "mem", 8 * UNIT, UNIT, NULL);
+    assert_int_equal(fake_backing_make(&memory, vm, NULL), 0);
+    config.backing = memory.backing;
+    assert_int_equal(vmem_region_new(vm, &config, &region, NULL), 0);
+    assert_string_equal(vmem_region_get_name(region), "mem");
+    assert_int_equal(vmem_region_free(region, NULL), 0);
+    assert_int_equal(vmem_backing_free(memory.backing, NULL), 0);
+    fake_backing_destroy(&memory);
+    assert_int_equal(vmem_vm_free(vm, NULL), 0);
+}
+
 static void a_backing_serves_one_region_until_that_is_gone(void **state)
 {
     struct vmem_region_config config = { .struct_size = sizeof(config),
@@ -626,6 +646,7 @@ int main(void)
         cmocka_unit_test(an_empty_region_works),
         cmocka_unit_test(bad_configs_are_refused_and_out_stays),
         cmocka_unit_test(size_0_takes_the_size_of_the_backing),
+        cmocka_unit_test(a_region_without_a_name_has_that_of_its_backing),
         cmocka_unit_test(a_backing_serves_one_region_until_that_is_gone),
         cmocka_unit_test(a_region_with_children_stays_and_names_them),
         cmocka_unit_test(any_alignment_may_be_asked_about),

@@ -232,9 +232,9 @@ extern "C" {
         err: *mut vmem_error,
     ) -> c_int;
     pub fn vmem_device_free(device: *mut vmem_device, err: *mut vmem_error) -> c_int;
-    pub fn vmem_device_check_removable(device: *mut vmem_device, err: *mut vmem_error) -> c_int;
+    pub fn vmem_device_check_removable(device: *const vmem_device, err: *mut vmem_error) -> c_int;
     pub fn vmem_device_read_config(
-        device: *mut vmem_device,
+        device: *const vmem_device,
         offset: usize,
         dst: *mut c_void,
         size: usize,
@@ -284,10 +284,13 @@ extern "C" {
         nr_words: usize,
         err: *mut vmem_error,
     ) -> c_int;
-    pub fn vmem_device_get_info(device: *mut vmem_device, info: *mut vmem_device_info) -> c_int;
-    pub fn vmem_device_get_stats(device: *mut vmem_device, stats: *mut vmem_device_stats) -> c_int;
+    pub fn vmem_device_get_info(device: *const vmem_device, info: *mut vmem_device_info) -> c_int;
+    pub fn vmem_device_get_stats(
+        device: *const vmem_device,
+        stats: *mut vmem_device_stats,
+    ) -> c_int;
     pub fn vmem_device_get_resize_status(
-        device: *mut vmem_device,
+        device: *const vmem_device,
         status: *mut vmem_resize_status,
     ) -> c_int;
     pub fn vmem_device_poll_resize(device: *mut vmem_device) -> c_int;

@@ -49,8 +49,8 @@ extern "C" {
     pub fn vmem_region_get_name(region: *const vmem_region) -> *const c_char;
     pub fn vmem_region_get_size(region: *const vmem_region) -> u64;
     pub fn vmem_region_get_backing(region: *const vmem_region) -> *mut vmem_backing;
-    pub fn vmem_region_get_info(region: *mut vmem_region, info: *mut vmem_region_info) -> c_int;
-    pub fn vmem_region_is_populated(region: *mut vmem_region, range: *const vmem_range) -> bool;
+    pub fn vmem_region_get_info(region: *const vmem_region, info: *mut vmem_region_info) -> c_int;
+    pub fn vmem_region_is_populated(region: *const vmem_region, range: *const vmem_range) -> bool;
     pub fn vmem_region_for_each_populated(
         region: *mut vmem_region,
         window: *const vmem_range,
