@@ -84,7 +84,6 @@ struct turn {
 static void collect_drivers(struct vmem_region *region, struct turn *turn)
 {
     turn->frozen = region->freezers.length > 0;
-    turn->sequence = region->nr_events;
     for (GList *link = region->sources.head; link != NULL; link = link->next) {
         const struct vmem_source *source = link->data;
         uint32_t i = turn->nr_drivers;
@@ -121,7 +120,7 @@ static void link_freezer(struct vmem_region *region,
     vmemi_mutex_lock(&region->state);
     g_queue_push_tail_link(&region->freezers, &freezer->link);
     atomic_store(&region->nr_freezers, region->freezers.length);
-    region->nr_events++;
+    turn->sequence = ++region->nr_events;
     vmemi_mutex_unlock(&region->state);
     if (region->freezers.length == 1) {
         collect_drivers(region, turn);
@@ -134,7 +133,7 @@ static void unlink_freezer(struct vmem_region *region,
     vmemi_mutex_lock(&region->state);
     g_queue_unlink(&region->freezers, &freezer->link);
     atomic_store(&region->nr_freezers, region->freezers.length);
-    region->nr_events++;
+    turn->sequence = ++region->nr_events;
     vmemi_mutex_unlock(&region->state);
     if (region->freezers.length == 0) {
         collect_drivers(region, turn);

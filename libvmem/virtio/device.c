@@ -416,7 +416,8 @@ int vmem_device_check_removable(const struct vmem_device *device,
 /* Under the change lock: -EBUSY while frozen, a listener may object, otherwise
  * everything goes. */
 static int reset_system(struct vmem_device *device, struct vmemi_change *change,
-                        uint32_t *news, struct vmem_error *err)
+                        struct vmem_trace_event *event, uint32_t *news,
+                        struct vmem_error *err)
 {
     const struct vmem_range all = { .offset = 0, .size = device->region->size };
     const uint64_t plugged = vmemi_device_plugged(device);
@@ -437,7 +438,7 @@ static int reset_system(struct vmem_device *device, struct vmemi_change *change,
                           change->cause.by, -ret);
     }
     device->driver.keeps_memory = false;
-    vmemi_device_shrink_usable(device);
+    vmemi_device_shrink_usable(device, &event->sequence, &event->time_ns);
     if (plugged > 0) {
         vmemi_device_track_progress(device);
         vmemi_add_locked(&device->unplugged_bytes, plugged);
@@ -473,7 +474,7 @@ int vmem_device_reset(struct vmem_device *device, uint32_t kind,
     vmemi_device_date(device, &event.sequence, &event.time_ns);
     vmemi_mutex_unlock(&device->region->state);
     if (kind == VMEM_RESET_SYSTEM) {
-        ret = reset_system(device, &change, &news, err);
+        ret = reset_system(device, &change, &event, &news, err);
     }
     vmemi_change_end(&change);
     event.code = ret;

@@ -107,8 +107,10 @@ void vmemi_device_tell_event(struct vmem_device *device, uint32_t news,
 uint64_t vmemi_device_policy_usable(const struct vmem_device *device,
                                     uint64_t requested_size);
 
-/* Lets the usable region shrink to what the policy says. Change lock. */
-void vmemi_device_shrink_usable(struct vmem_device *device);
+/* Lets the usable region shrink to what the policy says, and dates that: a resize
+ * on another thread is before it or after it, and is recorded there. Change lock. */
+void vmemi_device_shrink_usable(struct vmem_device *device, uint64_t *sequence,
+                                uint64_t *time_ns);
 
 /* Is this size one that may be asked for? */
 int vmemi_device_check_requested(const struct vmem_device *device,

@@ -185,7 +185,7 @@ static void unplug_all(struct vmem_device *device, struct vmemi_change *change,
         answer->news |= VMEMI_NEWS_SIZE;
     }
     if (!vmem_region_is_frozen(device->region)) {
-        vmemi_device_shrink_usable(device);
+        vmemi_device_shrink_usable(device, &answer->sequence, &answer->time_ns);
     }
     answer->response = VMEM_RESPONSE_ACK;
 }

@@ -37,7 +37,8 @@ uint64_t vmemi_device_policy_usable(const struct vmem_device *device,
                      vmemi_align_up_saturating(usable, device->block_size));
 }
 
-void vmemi_device_shrink_usable(struct vmem_device *device)
+void vmemi_device_shrink_usable(struct vmem_device *device, uint64_t *sequence,
+                                uint64_t *time_ns)
 {
     uint64_t usable;
 
@@ -48,6 +49,7 @@ void vmemi_device_shrink_usable(struct vmem_device *device)
         atomic_store(&device->usable_region_size, usable);
         device->nr_publications++;
     }
+    vmemi_device_date(device, sequence, time_ns);
     vmemi_mutex_unlock(&device->region->state);
 }
 
