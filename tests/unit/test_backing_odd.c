@@ -325,6 +325,30 @@ static void callbacks_that_populate_nothing_need_not_be_there(void **state)
     assert_int_equal(vmem_backing_free(backing, NULL), 0);
 }
 
+static void custom_memory_has_a_name_and_whole_pages(void **state)
+{
+    const struct vmem_backing_ops ops = { .struct_size = sizeof(ops),
+                                          .discard = discard_nothing };
+    const struct vmem_backing_custom configs[] = {
+        { .size = MIB(2), .page_size = KIB(4) },
+        { .name = "custom", .size = MIB(2) + 1, .page_size = KIB(4) },
+        { .name = "custom", .page_size = KIB(4) },
+        { .name = "custom", .size = MIB(2), .page_size = KIB(3) },
+    };
+    struct vmem_backing *backing = NULL;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(configs) / sizeof(configs[0]); i++) {
+        struct vmem_backing_custom config = configs[i];
+
+        config.struct_size = sizeof(config);
+        assert_int_equal(
+            vmem_backing_new_custom(vm, &config, &ops, NULL, &backing, NULL),
+            -EINVAL);
+        assert_null(backing);
+    }
+}
+
 static void nothing_is_done_for_an_empty_range(void **state)
 {
     const struct vmem_range empty = { KIB(4), 0 };
@@ -741,6 +765,7 @@ int main(void)
         TEST(a_mapping_that_shows_no_page_size_is_believed),
         TEST(memory_belongs_to_one_backing_only),
         TEST(callbacks_that_populate_nothing_need_not_be_there),
+        TEST(custom_memory_has_a_name_and_whole_pages),
         TEST(nothing_is_done_for_an_empty_range),
         TEST(the_largest_files_are_not_asked_for_a_hole),
         TEST(what_a_hole_that_cannot_be_made_means),

@@ -184,6 +184,25 @@ static void a_commit_that_fails_is_guarded_as_well(void **state)
     close_fixture(&it);
 }
 
+/* The second map is refused, and then the commit of the first. */
+static void the_first_refusal_is_the_one_that_is_told(void **state)
+{
+    struct vmem_dma_attachment *attachment = NULL;
+    struct vmem_error err = VMEM_ERROR_INIT;
+    struct fixture it;
+
+    (void)state;
+    open_fixture(&it, true);
+    fake_dma_fail(&it.fake.map, 1, 1, -EFAULT);
+    fake_dma_fail(&it.fake.commit, 0, 1, -EPIPE);
+    assert_int_equal(attach(&it, &attachment, &err), -EFAULT);
+    assert_null(attachment);
+    assert_null(strstr(err.message, "did not commit"));
+    assert_int_equal(fake_dma_stats(&it.fake).nr_stuck, 0);
+    assert_int_equal(it.fake.mappings->len, 0);
+    close_fixture(&it);
+}
+
 /* If the undoing works, nothing is left, and nobody was told of a veto. */
 static void a_refused_attach_leaves_nothing_behind(void **state)
 {
@@ -295,6 +314,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_stuck_is_guarded_at_every_moment),
         cmocka_unit_test(a_commit_that_fails_is_guarded_as_well),
+        cmocka_unit_test(the_first_refusal_is_the_one_that_is_told),
         cmocka_unit_test(a_refused_attach_leaves_nothing_behind),
         cmocka_unit_test(each_failure_is_logged_once),
         cmocka_unit_test(a_refused_static_attach_is_undone),

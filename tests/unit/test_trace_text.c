@@ -172,6 +172,9 @@ static void a_name_becomes_a_word(void **state)
     assert_text(&event, "a-Z.0_9", "12.345678 a-Z.0_9 unplug_all ack\n");
     assert_text(&event, "a b#\n\t/\xc3\xa4",
                 "12.345678 a_b______ unplug_all ack\n");
+    /* What is next to letters and digits. */
+    assert_text(&event,
+                "AZaz09@[`{:", "12.345678 AZaz09_____ unplug_all ack\n");
 }
 
 static void the_longest_text_has_room(void **state)
