@@ -74,8 +74,9 @@ def what_of(line):
     keys = [key for key in ("backing", "size", "region", "block", "page",
                             "pattern") if key in params]
     words = " ".join(size_of(params[key]) for key in keys)
-    return words + "".join(f" {params[key]} {key}" for key
-                           in ("blocks", "threads") if key in params)
+    words += "".join(f" {params[key]} {key}" for key in ("blocks", "threads")
+                     if key in params)
+    return words.strip()
 
 
 def bars(lines):
