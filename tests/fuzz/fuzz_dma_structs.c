@@ -309,6 +309,10 @@ static void set_up(void)
     for (unsigned i = 0; i < NR_INPUTS; i++) {
         ret = inputs[i].make(inputs[i].good);
         fuzz_check(ret == 0, "struct %u: ret %d", i, ret);
+        struct_check_input_sizes(&inputs[i]);
+    }
+    for (unsigned i = 0; i < NR_OUTPUTS; i++) {
+        struct_check_output_sizes(&outputs[i]);
     }
 }
 

@@ -381,7 +381,7 @@ static const struct struct_input inputs[] = {
       false,
       { AT(vmem_listener_ops, populate), AT(vmem_listener_ops, discard),
         AT(vmem_listener_ops, destroy), AT(vmem_listener_ops, begin),
-        AT(vmem_listener_ops, commit) },
+        AT(vmem_listener_ops, commit), AT(vmem_listener_ops, may_discard) },
       AT(vmem_listener_ops, begin) },
     { &good_device,
       sizeof(good_device),
@@ -463,7 +463,8 @@ static const struct struct_output outputs[] = {
     { sizeof(struct vmem_backing_usage), get_backing_usage },
     { sizeof(struct vmem_region_info), get_region_info },
     { sizeof(struct vmem_source_info), get_source_info },
-    { sizeof(struct vmem_device_info), get_device_info },
+    { sizeof(struct vmem_device_info), get_device_info,
+      AT(vmem_device_info, source) },
     { sizeof(struct vmem_device_stats), get_device_stats,
       AT(vmem_device_stats, nr_loads), .changes = true },
     { sizeof(struct vmem_device_saved), save_device },
@@ -539,6 +540,12 @@ static void set_up(void)
         ret = vmem_device_new(region, &good_device, NULL, NULL, &device, NULL);
     }
     fuzz_check(ret == 0 && good_mapping.hva != MAP_FAILED, "ret %d", ret);
+    for (unsigned i = 0; i < NR_INPUTS; i++) {
+        struct_check_input_sizes(&inputs[i]);
+    }
+    for (unsigned i = 0; i < NR_OUTPUTS; i++) {
+        struct_check_output_sizes(&outputs[i]);
+    }
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -9,6 +9,8 @@
 #include "fuzz_input.h"
 
 #define CANARY 0xc3
+/* So many bytes that a later library may know, and this one does not. */
+#define MORE 16
 
 size_t struct_take_size(struct fuzz_input *input, size_t known)
 {
@@ -28,7 +30,7 @@ size_t struct_take_size(struct fuzz_input *input, size_t known)
 
 static bool is_pointer(const struct struct_input *entry, size_t at)
 {
-    for (unsigned p = 0; entry->pointers[p] != 0; p++) {
+    for (unsigned p = 0; p < NR_POINTERS && entry->pointers[p] != 0; p++) {
         if (at >= entry->pointers[p] &&
             at < entry->pointers[p] + sizeof(void *)) {
             return true;
@@ -58,7 +60,7 @@ static void change_bytes(struct fuzz_input *input,
                                  : NULL);
     }
     if (choice >= 128 && choice < 192) {
-        unsigned p = choice % 6;
+        unsigned p = choice % NR_POINTERS;
 
         if (entry->pointers[p] != 0 && !(entry->has_name && p == 0)) {
             set_pointer(bytes, entry->pointers[p], NULL);
@@ -73,14 +75,12 @@ static void change_bytes(struct fuzz_input *input,
     }
 }
 
-void struct_check_input(struct fuzz_input *input,
-                        const struct struct_input *entry)
+/* all has what a host fills, at least as much as it claims and as is known. */
+static void check_input_size(const struct struct_input *entry, size_t claimed,
+                             uint8_t *all)
 {
     const size_t known = entry->size;
     const size_t first = entry->first_size != 0 ? entry->first_size : known;
-    size_t claimed = struct_take_size(input, known);
-    size_t size = claimed > known ? claimed : known;
-    uint8_t *all = calloc(1, size);
     /* Not a byte more than it claims to have, but struct_size. */
     size_t given = claimed > sizeof(size_t) ? claimed : sizeof(size_t);
     uint8_t *bytes = malloc(given);
@@ -88,8 +88,6 @@ void struct_check_input(struct fuzz_input *input,
     int expected;
     int ret;
 
-    memcpy(all, entry->good, known);
-    change_bytes(input, entry, all, size);
     for (size_t at = known; at < claimed; at++) {
         has_tail |= all[at] != 0;
     }
@@ -115,7 +113,37 @@ void struct_check_input(struct fuzz_input *input,
     fuzz_check(ret == expected, "%zu of %zu bytes: ret %d, not %d", claimed,
                known, ret, expected);
     free(bytes);
+}
+
+/* As a host would fill it, in a size that may be larger; the caller frees it. */
+static uint8_t *copy_good(const struct struct_input *entry, size_t size)
+{
+    uint8_t *all = calloc(1, size > entry->size ? size : entry->size);
+
+    memcpy(all, entry->good, entry->size);
+    return all;
+}
+
+void struct_check_input(struct fuzz_input *input,
+                        const struct struct_input *entry)
+{
+    size_t claimed = struct_take_size(input, entry->size);
+    uint8_t *all = copy_good(entry, claimed);
+
+    change_bytes(input, entry, all,
+                 claimed > entry->size ? claimed : entry->size);
+    check_input_size(entry, claimed, all);
     free(all);
+}
+
+void struct_check_input_sizes(const struct struct_input *entry)
+{
+    for (size_t claimed = 0; claimed <= entry->size + MORE; claimed++) {
+        uint8_t *all = copy_good(entry, claimed);
+
+        check_input_size(entry, claimed, all);
+        free(all);
+    }
 }
 
 uint8_t *struct_claim(size_t claimed)
@@ -134,12 +162,10 @@ static bool holds_only(const uint8_t *bytes, size_t size, uint8_t value)
            (bytes[0] == value && memcmp(bytes, bytes + 1, size - 1) == 0);
 }
 
-void struct_check_output(struct fuzz_input *input,
-                         const struct struct_output *entry)
+static void check_output_size(const struct struct_output *entry, size_t claimed)
 {
     const size_t known = entry->size;
     const size_t first = entry->first_size != 0 ? entry->first_size : known;
-    size_t claimed = struct_take_size(input, known);
     size_t given = claimed > sizeof(size_t) ? claimed : sizeof(size_t);
     uint8_t *bytes = struct_claim(claimed);
     size_t left;
@@ -169,4 +195,17 @@ void struct_check_output(struct fuzz_input *input,
                    "tail");
     }
     free(bytes);
+}
+
+void struct_check_output(struct fuzz_input *input,
+                         const struct struct_output *entry)
+{
+    check_output_size(entry, struct_take_size(input, entry->size));
+}
+
+void struct_check_output_sizes(const struct struct_output *entry)
+{
+    for (size_t claimed = 0; claimed <= entry->size + MORE; claimed++) {
+        check_output_size(entry, claimed);
+    }
 }

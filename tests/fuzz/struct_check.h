@@ -12,6 +12,8 @@ struct fuzz_input;
  * fills is compared with the same struct in the size that the library knows; what
  * the library fills must stay inside the bytes that there are. */
 
+#define NR_POINTERS 6
+
 /* A struct that a host fills. */
 struct struct_input {
     const void *good; /* as a host would fill it */
@@ -19,9 +21,9 @@ struct struct_input {
     /* Makes what it describes, and frees it again; what making returned. */
     int (*make)(const void *config);
     bool has_name; /* the first of the pointers */
-    /* Offsets of members that are pointers, 0 ending the list: struct_size is
+    /* Offsets of members that are pointers, filled up with 0: struct_size is
      * there. They stay as they are, or become NULL; a name another one. */
-    size_t pointers[6];
+    size_t pointers[NR_POINTERS];
     size_t first_size; /* of the first release; 0: the same */
 };
 
@@ -44,5 +46,10 @@ void struct_check_input(struct fuzz_input *input,
                         const struct struct_input *entry);
 void struct_check_output(struct fuzz_input *input,
                          const struct struct_output *entry);
+
+/* Every struct_size that can matter, without a fuzzer: a member that was appended
+ * shows at once, not when a fuzzer happens to claim the size without it. */
+void struct_check_input_sizes(const struct struct_input *entry);
+void struct_check_output_sizes(const struct struct_output *entry);
 
 #endif /* TESTS_FUZZ_STRUCT_CHECK_H */
