@@ -220,10 +220,13 @@ enum vmem_trace_kind {
 struct vmem_trace_event {
     size_t struct_size; /**< Set by the library: sizeof(struct
                              vmem_trace_event). */
-    uint64_t sequence;  /**< Grows with every event of the region; events of
+    uint64_t sequence;  /**< One more for every event of the region; events of
                              several threads are told in any order, this is
                              the order in which they happened. */
-    uint64_t time_ns;   /**< VM clock, when it happened. */
+    uint64_t time_ns;   /**< VM clock, when it happened: a plug, an unplug and
+                             a STATE when they were judged, an UNPLUG ALL and a
+                             reset when they were done, or refused. Never less
+                             than that of a smaller sequence. */
     uint64_t gpa;       /**< REQUEST: as the guest wrote it. */
     uint64_t size;      /**< RESIZE: bytes asked for; LOAD: bytes plugged. */
     uint32_t kind;      /**< An enum vmem_trace_kind. */

@@ -75,7 +75,7 @@ static int fail_not_frozen_by(const struct vmem_region *region,
  * each gate, taken while the change lock keeps them alive. */
 struct turn {
     bool frozen;
-    uint64_t sequence;
+    struct vmemi_date date;
     uint32_t nr_drivers;
     struct vmemi_source_driver *drivers[VMEM_REGION_MAX_SOURCES];
     struct vmemi_frame frames[VMEM_REGION_MAX_SOURCES];
@@ -105,9 +105,9 @@ static void tell_drivers(struct turn *turn)
         struct vmemi_gate *gate = driver->gate;
 
         if (vmemi_gate_is_open(gate) && turn->frozen) {
-            driver->frozen(driver, turn->sequence);
+            driver->frozen(driver, &turn->date);
         } else if (vmemi_gate_is_open(gate)) {
-            driver->thawed(driver, turn->sequence);
+            driver->thawed(driver, &turn->date);
         }
         vmemi_gate_leave(gate, &turn->frames[i]);
     }
@@ -120,7 +120,9 @@ static void link_freezer(struct vmem_region *region,
     vmemi_mutex_lock(&region->state);
     g_queue_push_tail_link(&region->freezers, &freezer->link);
     atomic_store(&region->nr_freezers, region->freezers.length);
-    turn->sequence = ++region->nr_events;
+    if (region->freezers.length == 1) {
+        vmemi_region_date(region, &turn->date);
+    }
     vmemi_mutex_unlock(&region->state);
     if (region->freezers.length == 1) {
         collect_drivers(region, turn);
@@ -133,7 +135,9 @@ static void unlink_freezer(struct vmem_region *region,
     vmemi_mutex_lock(&region->state);
     g_queue_unlink(&region->freezers, &freezer->link);
     atomic_store(&region->nr_freezers, region->freezers.length);
-    turn->sequence = ++region->nr_events;
+    if (region->freezers.length == 0) {
+        vmemi_region_date(region, &turn->date);
+    }
     vmemi_mutex_unlock(&region->state);
     if (region->freezers.length == 0) {
         collect_drivers(region, turn);

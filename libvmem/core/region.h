@@ -26,7 +26,7 @@ struct vmem_region {
     GQueue freezers;  /* of struct vmemi_freezer */
     uint32_t nr_objectors; /* listeners with may_discard; both locks */
 
-    uint64_t nr_events; /* numbers what is traced; state lock */
+    uint64_t nr_events; /* so far; state lock */
 
     _Atomic uint32_t nr_freezers; /* freezers.length, for queries */
     _Atomic uint64_t nr_populate_calls;
@@ -34,6 +34,22 @@ struct vmem_region {
     _Atomic uint64_t nr_vetoes;
     _Atomic uint64_t nr_rollbacks;
 };
+
+/* Which event of its region something is, and when it happened. */
+struct vmemi_date {
+    uint64_t number;
+    uint64_t time_ns;
+};
+
+/* Dates an event, which happens now, once: one event takes one number. State
+ * lock, so that the numbers are the order in which everything happens that the
+ * lock guards, and no time is before that of a smaller number. */
+static inline void vmemi_region_date(struct vmem_region *region,
+                                     struct vmemi_date *date)
+{
+    date->number = ++region->nr_events;
+    date->time_ns = vmemi_vm_now_ns(region->vm);
+}
 
 /* Why a change did not happen, for who has to tell somebody. */
 struct vmemi_cause {

@@ -16,10 +16,12 @@ struct vmemi_source_driver {
      * it is not given back when the source comes, nor when it goes. Change
      * lock. */
     bool keeps_memory;
-    /* The region was frozen by its first owner, or has thawed, as event number
-     * sequence of the region. Called inside the gate, without locks. */
-    void (*frozen)(struct vmemi_source_driver *driver, uint64_t sequence);
-    void (*thawed)(struct vmemi_source_driver *driver, uint64_t sequence);
+    /* The region was frozen by its first owner, or has thawed, at that date.
+     * Called inside the gate, without locks. */
+    void (*frozen)(struct vmemi_source_driver *driver,
+                   const struct vmemi_date *date);
+    void (*thawed)(struct vmemi_source_driver *driver,
+                   const struct vmemi_date *date);
 };
 
 struct vmem_source {

@@ -416,8 +416,7 @@ int vmem_device_check_removable(const struct vmem_device *device,
 /* Under the change lock: -EBUSY while frozen, a listener may object, otherwise
  * everything goes. */
 static int reset_system(struct vmem_device *device, struct vmemi_change *change,
-                        struct vmem_trace_event *event, uint32_t *news,
-                        struct vmem_error *err)
+                        uint32_t *news, struct vmem_error *err)
 {
     const struct vmem_range all = { .offset = 0, .size = device->region->size };
     const uint64_t plugged = vmemi_device_plugged(device);
@@ -438,7 +437,6 @@ static int reset_system(struct vmem_device *device, struct vmemi_change *change,
                           change->cause.by, -ret);
     }
     device->driver.keeps_memory = false;
-    vmemi_device_shrink_usable(device, &event->sequence, &event->time_ns);
     if (plugged > 0) {
         vmemi_device_track_progress(device);
         vmemi_add_locked(&device->unplugged_bytes, plugged);
@@ -452,6 +450,7 @@ int vmem_device_reset(struct vmem_device *device, uint32_t kind,
 {
     struct vmem_trace_event event = { .kind = VMEM_TRACE_RESET, .type = kind };
     uint32_t news = VMEMI_NEWS_RESIZE;
+    struct vmemi_date date = { 0 };
     struct vmemi_change change;
     int ret;
 
@@ -470,16 +469,14 @@ int vmem_device_reset(struct vmem_device *device, uint32_t kind,
     atomic_store(&device->has_driver, 0);
     vmemi_device_forget_busy(device); /* what the next driver is told is new */
     vmemi_count(&device->nr_resets[kind]);
-    vmemi_mutex_lock(&device->region->state);
-    vmemi_device_date(device, &event.sequence, &event.time_ns);
-    vmemi_mutex_unlock(&device->region->state);
     if (kind == VMEM_RESET_SYSTEM) {
-        ret = reset_system(device, &change, &event, &news, err);
+        ret = reset_system(device, &change, &news, err);
     }
+    vmemi_device_conclude(device, kind == VMEM_RESET_SYSTEM && ret == 0, &date);
     vmemi_change_end(&change);
     event.code = ret;
     event.reason = change.cause.reason;
-    vmemi_device_tell_event(device, news, &event);
+    vmemi_device_tell_event(device, news, &date, &event);
     return ret;
 }
 

@@ -94,23 +94,30 @@ static inline bool vmemi_device_is_traced(const struct vmem_device *device)
     return device->ops.trace != NULL;
 }
 
-/* Number and date of an event of a traced device at the moment when it happens;
- * state lock. Nothing for others. */
-void vmemi_device_date(struct vmem_device *device, uint64_t *sequence,
-                       uint64_t *time_ns);
+/* vmemi_region_date(), of a device that is traced; state lock. */
+static inline void vmemi_device_date(struct vmem_device *device,
+                                     struct vmemi_date *date)
+{
+    if (vmemi_device_is_traced(device)) {
+        vmemi_region_date(device->region, date);
+    }
+}
 
-/* vmemi_device_tell(), after the event; without locks. */
+/* vmemi_device_tell(), after the event with that date; without locks. */
 void vmemi_device_tell_event(struct vmem_device *device, uint32_t news,
+                             const struct vmemi_date *date,
                              struct vmem_trace_event *event);
 
 /* What the policy says for a requested size; a multiple of the block size. */
 uint64_t vmemi_device_policy_usable(const struct vmem_device *device,
                                     uint64_t requested_size);
 
-/* Lets the usable region shrink to what the policy says, and dates that: a resize
- * on another thread is before it or after it, and is recorded there. Change lock. */
-void vmemi_device_shrink_usable(struct vmem_device *device, uint64_t *sequence,
-                                uint64_t *time_ns);
+/* The end of an UNPLUG ALL or of a reset, which is when it has happened or was
+ * refused: dates it and, if the device was emptied, lets the usable region shrink
+ * to what the policy says. A resize on another thread is before both or after
+ * both, and is recorded there. Change lock. */
+void vmemi_device_conclude(struct vmem_device *device, bool emptied,
+                           struct vmemi_date *date);
 
 /* Is this size one that may be asked for? */
 int vmemi_device_check_requested(const struct vmem_device *device,
@@ -148,8 +155,10 @@ void vmemi_device_forget_busy(struct vmem_device *device);
 
 /* The source's frozen() and thawed(): the latter kicks the guest. Inside the
  * gate. */
-void vmemi_device_frozen(struct vmemi_source_driver *driver, uint64_t sequence);
-void vmemi_device_thawed(struct vmemi_source_driver *driver, uint64_t sequence);
+void vmemi_device_frozen(struct vmemi_source_driver *driver,
+                         const struct vmemi_date *date);
+void vmemi_device_thawed(struct vmemi_source_driver *driver,
+                         const struct vmemi_date *date);
 
 /* Changes with every change of what config space shows. State lock. */
 static inline uint32_t vmemi_device_generation(const struct vmem_device *device)

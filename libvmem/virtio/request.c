@@ -21,14 +21,13 @@ struct answer {
     uint16_t state;
     uint32_t news; /* enum vmemi_device_news */
     uint32_t busy_reason;
-    /* What it is judged by, and when that was so. */
+    /* What it is judged by. */
     uint64_t usable_region_size;
     uint64_t requested_size;
-    uint64_t sequence; /* both only if the device is traced */
-    uint64_t time_ns;
+    struct vmemi_date date; /* only if the device is traced */
 };
 
-/* Takes the sizes once. A traced request takes them and its number together, so
+/* Takes the sizes once. A traced request takes them and its date together, so
  * that it is recorded on the right side of a resize on another thread. */
 static inline void take_sizes(struct vmem_device *device, struct answer *answer)
 {
@@ -43,7 +42,7 @@ OUT_OF_THE_WAY static void take_sizes_traced(struct vmem_device *device,
 {
     vmemi_mutex_lock(&device->region->state);
     take_sizes(device, answer);
-    vmemi_device_date(device, &answer->sequence, &answer->time_ns);
+    vmemi_device_date(device, &answer->date);
     vmemi_mutex_unlock(&device->region->state);
 }
 
@@ -175,19 +174,17 @@ static void unplug_all(struct vmem_device *device, struct vmemi_change *change,
 {
     const struct vmem_range all = { .offset = 0, .size = device->region->size };
     const uint64_t plugged = vmemi_device_plugged(device);
+    bool emptied = !vmem_region_is_frozen(device->region);
 
-    if (plugged > 0) {
-        if (vmemi_source_unplug(device->source, &all, change) < 0) {
-            answer_busy(device, change, answer);
-            return;
-        }
+    answer->response = VMEM_RESPONSE_ACK;
+    if (plugged > 0 && vmemi_source_unplug(device->source, &all, change) < 0) {
+        answer_busy(device, change, answer);
+        emptied = false;
+    } else if (plugged > 0) {
         vmemi_add_locked(&device->unplugged_bytes, plugged);
         answer->news |= VMEMI_NEWS_SIZE;
     }
-    if (!vmem_region_is_frozen(device->region)) {
-        vmemi_device_shrink_usable(device, &answer->sequence, &answer->time_ns);
-    }
-    answer->response = VMEM_RESPONSE_ACK;
+    vmemi_device_conclude(device, emptied, &answer->date);
 }
 
 /* Each type's counters are written under one lock: the state lock for STATE, the
@@ -210,7 +207,7 @@ static void state(struct vmem_device *device,
 
     vmemi_mutex_lock(&device->region->state);
     take_sizes(device, answer);
-    vmemi_device_date(device, &answer->sequence, &answer->time_ns);
+    vmemi_device_date(device, &answer->date);
     valid = find_range(device, request, answer, &range);
     if (valid) {
         found = block_state(device, &range);
@@ -235,10 +232,13 @@ static void execute(struct vmem_device *device,
                     const struct vmemi_wire_request *request,
                     struct vmemi_change *change, struct answer *answer)
 {
-    if (vmemi_device_is_traced(device)) {
-        take_sizes_traced(device, answer);
-    } else {
-        take_sizes(device, answer);
+    /* An UNPLUG ALL is judged by no size, and dated at its end. */
+    if (request->type != VMEM_REQUEST_UNPLUG_ALL) {
+        if (vmemi_device_is_traced(device)) {
+            take_sizes_traced(device, answer);
+        } else {
+            take_sizes(device, answer);
+        }
     }
     if (request->type == VMEM_REQUEST_PLUG) {
         plug(device, request, change, answer);
@@ -298,8 +298,6 @@ OUT_OF_THE_WAY static void tell_traced(struct vmem_device *device,
                                        const struct answer *answer)
 {
     struct vmem_trace_event event = {
-        .sequence = answer->sequence,
-        .time_ns = answer->time_ns,
         .gpa = request->gpa,
         .kind = VMEM_TRACE_REQUEST,
         .type = request->type,
@@ -309,7 +307,7 @@ OUT_OF_THE_WAY static void tell_traced(struct vmem_device *device,
         .reason = answer->busy_reason,
     };
 
-    vmemi_device_tell_event(device, answer->news, &event);
+    vmemi_device_tell_event(device, answer->news, &answer->date, &event);
 }
 
 /* Without locks. */

@@ -37,19 +37,26 @@ uint64_t vmemi_device_policy_usable(const struct vmem_device *device,
                      vmemi_align_up_saturating(usable, device->block_size));
 }
 
-void vmemi_device_shrink_usable(struct vmem_device *device, uint64_t *sequence,
-                                uint64_t *time_ns)
+/* Under the state lock. */
+static void shrink_usable(struct vmem_device *device)
 {
-    uint64_t usable;
+    const uint64_t usable = vmemi_device_policy_usable(
+        device, atomic_load(&device->requested_size));
 
-    vmemi_mutex_lock(&device->region->state);
-    usable = vmemi_device_policy_usable(device,
-                                        atomic_load(&device->requested_size));
     if (usable < atomic_load(&device->usable_region_size)) {
         atomic_store(&device->usable_region_size, usable);
         device->nr_publications++;
     }
-    vmemi_device_date(device, sequence, time_ns);
+}
+
+void vmemi_device_conclude(struct vmem_device *device, bool emptied,
+                           struct vmemi_date *date)
+{
+    vmemi_mutex_lock(&device->region->state);
+    if (emptied) {
+        shrink_usable(device);
+    }
+    vmemi_device_date(device, date);
     vmemi_mutex_unlock(&device->region->state);
 }
 
@@ -89,14 +96,14 @@ void vmemi_device_publish(struct vmem_device *device, uint64_t requested_size,
 }
 
 static void publish(struct vmem_device *device, uint64_t requested_size,
-                    struct vmem_trace_event *event)
+                    struct vmemi_date *date)
 {
     vmemi_mutex_lock(&device->region->state);
     vmemi_device_publish(
         device, requested_size,
         vmemi_max(vmemi_device_policy_usable(device, requested_size),
                   atomic_load(&device->usable_region_size)));
-    vmemi_device_date(device, &event->sequence, &event->time_ns);
+    vmemi_device_date(device, date);
     vmemi_mutex_unlock(&device->region->state);
 }
 
@@ -105,6 +112,7 @@ int vmem_device_resize(struct vmem_device *device, uint64_t requested_size,
 {
     struct vmem_trace_event event = { .kind = VMEM_TRACE_RESIZE,
                                       .size = requested_size };
+    struct vmemi_date date = { 0 };
     int ret;
 
     if (device == NULL) {
@@ -119,15 +127,15 @@ int vmem_device_resize(struct vmem_device *device, uint64_t requested_size,
     if (ret < 0) {
         event.code = ret;
         vmemi_mutex_lock(&device->region->state);
-        vmemi_device_date(device, &event.sequence, &event.time_ns);
+        vmemi_device_date(device, &date);
         vmemi_mutex_unlock(&device->region->state);
-        vmemi_device_tell_event(device, 0, &event);
+        vmemi_device_tell_event(device, 0, &date, &event);
         return ret;
     }
-    publish(device, requested_size, &event);
+    publish(device, requested_size, &date);
     vmemi_count(&device->nr_resizes);
     vmemi_device_tell_event(device, VMEMI_NEWS_CONFIG | VMEMI_NEWS_RESIZE,
-                            &event);
+                            &date, &event);
     return 0;
 }
 
@@ -154,30 +162,22 @@ static struct vmem_device *find_device(struct vmemi_source_driver *driver)
                                           offsetof(struct vmem_device, driver));
 }
 
-void vmemi_device_frozen(struct vmemi_source_driver *driver, uint64_t sequence)
+void vmemi_device_frozen(struct vmemi_source_driver *driver,
+                         const struct vmemi_date *date)
 {
-    struct vmem_device *device = find_device(driver);
-    struct vmem_trace_event event = {
-        .kind = VMEM_TRACE_FREEZE,
-        .frozen = 1,
-        .sequence = sequence,
-        .time_ns = vmemi_vm_now_ns(device->vm),
-    };
+    struct vmem_trace_event event = { .kind = VMEM_TRACE_FREEZE, .frozen = 1 };
 
-    vmemi_device_tell_event(device, 0, &event);
+    vmemi_device_tell_event(find_device(driver), 0, date, &event);
 }
 
-void vmemi_device_thawed(struct vmemi_source_driver *driver, uint64_t sequence)
+void vmemi_device_thawed(struct vmemi_source_driver *driver,
+                         const struct vmemi_date *date)
 {
     struct vmem_device *device = find_device(driver);
-    struct vmem_trace_event event = {
-        .kind = VMEM_TRACE_FREEZE,
-        .sequence = sequence,
-        .time_ns = vmemi_vm_now_ns(device->vm),
-    };
+    struct vmem_trace_event event = { .kind = VMEM_TRACE_FREEZE };
 
     vmemi_device_nudge(device);
-    vmemi_device_tell_event(device, VMEMI_NEWS_CONFIG | VMEMI_NEWS_RESIZE,
+    vmemi_device_tell_event(device, VMEMI_NEWS_CONFIG | VMEMI_NEWS_RESIZE, date,
                             &event);
 }
 

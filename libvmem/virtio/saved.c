@@ -218,8 +218,7 @@ static int take_blocks(struct vmem_device *device,
 /* Everybody has agreed: all of it in one section of the state lock. */
 static void commit(struct vmem_device *device,
                    const struct vmem_device_saved *saved,
-                   struct vmemi_exchange *exchange,
-                   struct vmem_trace_event *event)
+                   struct vmemi_exchange *exchange, struct vmemi_date *date)
 {
     vmemi_mutex_lock(&device->region->state);
     vmemi_exchange_commit(exchange);
@@ -228,7 +227,7 @@ static void commit(struct vmem_device *device,
     atomic_store(&device->driver_features,
                  saved->driver_features & VMEMI_DEVICE_FEATURE_BITS);
     atomic_store(&device->has_driver, (uint32_t)saved->has_driver);
-    vmemi_device_date(device, &event->sequence, &event->time_ns);
+    vmemi_device_date(device, date);
     vmemi_mutex_unlock(&device->region->state);
 }
 
@@ -246,8 +245,7 @@ static int fail_agree(const struct vmem_device *device,
 static int load(struct vmem_device *device,
                 const struct vmem_device_saved *saved,
                 struct vmemi_exchange *exchange, struct vmemi_change *change,
-                struct vmem_trace_event *event, uint32_t *news,
-                struct vmem_error *err)
+                struct vmemi_date *date, uint32_t *news, struct vmem_error *err)
 {
     uint64_t unplugged;
     uint64_t plugged;
@@ -263,7 +261,7 @@ static int load(struct vmem_device *device,
         return fail_agree(device, &change->cause, err);
     }
     vmemi_exchange_measure(exchange, &plugged, &unplugged);
-    commit(device, saved, exchange, event);
+    commit(device, saved, exchange, date);
     device->driver.keeps_memory = false;
     vmemi_exchange_give_back(exchange, change);
     vmemi_add_locked(&device->plugged_bytes, plugged);
@@ -299,6 +297,7 @@ int vmem_device_load(struct vmem_device *device,
                      struct vmem_error *err)
 {
     struct vmem_trace_event event = { .kind = VMEM_TRACE_LOAD };
+    struct vmemi_date date = { 0 };
     struct vmem_device_saved saved;
     struct vmemi_exchange exchange;
     struct vmemi_change change;
@@ -330,12 +329,12 @@ int vmem_device_load(struct vmem_device *device,
         return ret;
     }
     vmemi_change_lock(&change, device->region);
-    ret = load(device, &saved, &exchange, &change, &event, &news, err);
+    ret = load(device, &saved, &exchange, &change, &date, &news, err);
     vmemi_change_end(&change);
     vmemi_exchange_free(&exchange);
     if (ret == 0) {
         event.size = saved.plugged_size;
-        vmemi_device_tell_event(device, news, &event);
+        vmemi_device_tell_event(device, news, &date, &event);
     }
     return ret;
 }

@@ -2,16 +2,8 @@
 /* Events for who records them, in an order that a replay can follow. */
 #include "virtio/device.h"
 
-void vmemi_device_date(struct vmem_device *device, uint64_t *sequence,
-                       uint64_t *time_ns)
-{
-    if (vmemi_device_is_traced(device)) {
-        *sequence = ++device->region->nr_events;
-        *time_ns = vmemi_vm_now_ns(device->vm);
-    }
-}
-
 void vmemi_device_tell_event(struct vmem_device *device, uint32_t news,
+                             const struct vmemi_date *date,
                              struct vmem_trace_event *event)
 {
     struct vmemi_frame frame;
@@ -24,6 +16,8 @@ void vmemi_device_tell_event(struct vmem_device *device, uint32_t news,
         return;
     }
     event->struct_size = sizeof(*event);
+    event->sequence = date->number;
+    event->time_ns = date->time_ns;
     device->ops.trace(event, device->opaque);
     /* It may have freed the device, which then lives until the gate is left. */
     if (vmemi_gate_is_open(&device->gate)) {

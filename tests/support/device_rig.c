@@ -27,8 +27,9 @@ static uint64_t read_clock(void *opaque)
 {
     struct rig *rig = opaque;
 
-    rig->nr_clock++;
-    return rig->now_ns;
+    const uint64_t nr_before = rig->nr_clock++;
+
+    return rig->clock_ticks ? nr_before : rig->now_ns;
 }
 
 static void keep_log(const struct vmem_log_record *record, void *opaque)

@@ -123,7 +123,8 @@ struct rig {
     struct rig_memory memory;
     uint64_t unit; /* bytes: the device's block size */
     uint64_t now_ns;
-    uint64_t nr_clock;
+    _Atomic uint64_t nr_clock;
+    bool clock_ticks; /* every look at the clock is 1 ns after the one before */
     bool quiet;
 
     GPtrArray *listeners; /* of struct rig_listener, also removed ones */

@@ -13,6 +13,7 @@
 struct recording {
     GMutex lock;
     GArray *events;             /* of struct vmem_trace_event */
+    uint64_t last_sequence;     /* of those that were looked at */
     unsigned nr_told_before;    /* other notifications before the first event */
     struct vmem_device *device; /* freed in the hook; or NULL */
     int free_result;
@@ -101,18 +102,16 @@ static void put_request(GString *text, const struct vmem_trace_event *event)
     }
 }
 
-static void assert_events(const struct recording *recording,
-                          const char *expected)
+/* These, with one number each, and nothing else that took a number. */
+static void assert_events(struct recording *recording, const char *expected)
 {
     g_autoptr(GString) text = g_string_new(NULL);
-    uint64_t sequence = 0;
 
     for (unsigned i = 0; i < recording->events->len; i++) {
         const struct vmem_trace_event *event = event_at(recording, i);
 
         assert_int_equal(event->struct_size, sizeof(*event));
-        assert_true(event->sequence > sequence);
-        sequence = event->sequence;
+        assert_int_equal(event->sequence, ++recording->last_sequence);
         g_string_append(text, i > 0 ? "; " : "");
         if (event->kind == VMEM_TRACE_REQUEST) {
             put_request(text, event);
@@ -245,6 +244,56 @@ static void an_event_comes_first_and_is_dated(void **state)
     close_traced(rig, &recording);
 }
 
+/* What the host does while an UNPLUG ALL runs: the event before it. */
+static void *shrink_thread(void *opaque)
+{
+    struct rig *rig = opaque;
+
+    rig_resize(rig, 8 * RIG_BLOCK);
+    return NULL;
+}
+
+static void shrink_meanwhile(struct rig *rig)
+{
+    GThread *host = g_thread_new("host", shrink_thread, rig);
+
+    (void)g_thread_join(host);
+}
+
+static void what_unplugs_everything_is_dated_once_at_its_end(void **state)
+{
+    struct recording recording;
+    struct rig *rig = open_traced(&recording);
+    struct rig_listener *listener = rig_listen(rig, "slow");
+
+    (void)state;
+    rig->on_discard = shrink_meanwhile;
+    rig_plug(rig, 0, 1);
+    rig_unplug_all(rig);
+    assert_events(&recording, "plug 0+1 ack; resize 8 0; all ack");
+    rig_plug(rig, 0, 1);
+    assert_int_equal(vmem_device_reset(rig->device, VMEM_RESET_SYSTEM, NULL),
+                     0);
+    assert_events(&recording, "plug 0+1 ack; resize 8 0; reset 2 0");
+    rig->on_discard = NULL;
+    /* Where it was refused. */
+    rig_plug(rig, 0, 1);
+    listener->keep_code = -EPERM;
+    rig_unplug_all(rig);
+    rig_freeze(rig, "migration");
+    rig_unplug_all(rig);
+    rig_thaw(rig, "migration");
+    listener->keep_code = 0;
+    rig_unplug_all(rig);
+    rig_freeze(rig, "migration");
+    rig_unplug_all(rig);
+    rig_thaw(rig, "migration");
+    assert_events(&recording,
+                  "plug 0+1 ack; all busy listener-veto; freeze; "
+                  "all busy frozen; thaw; all ack; freeze; all ack; thaw");
+    close_traced(rig, &recording);
+}
+
 static void the_hook_may_free_the_device(void **state)
 {
     struct recording recording;
@@ -312,10 +361,12 @@ static void the_numbers_order_what_threads_do(void **state)
     struct recording recording;
     struct rig *rig = open_traced(&recording);
     struct rig *again = rig_new_default();
-    GThread *host = g_thread_new("host", run_host, rig);
     uint64_t seed = 1;
+    GThread *host;
 
     (void)state;
+    rig->clock_ticks = true;
+    host = g_thread_new("host", run_host, rig);
     for (unsigned i = 0; i < NR_ROUNDS; i++) {
         const uint64_t first = rig_random(&seed) % 256;
         const uint16_t nr = (uint16_t)(1 + rig_random(&seed) % 32);
@@ -341,9 +392,10 @@ static void the_numbers_order_what_threads_do(void **state)
     (void)g_thread_join(host);
     g_array_sort(recording.events, compare_sequence);
     for (unsigned i = 0; i < recording.events->len; i++) {
+        assert_int_equal(event_at(&recording, i)->sequence, i + 1);
         if (i > 0) {
-            assert_true(event_at(&recording, i)->sequence >
-                        event_at(&recording, i - 1)->sequence);
+            assert_true(event_at(&recording, i)->time_ns >
+                        event_at(&recording, i - 1)->time_ns);
         }
         follow(again, event_at(&recording, i));
     }
@@ -359,6 +411,7 @@ int main(void)
         cmocka_unit_test(a_busy_answer_says_why),
         cmocka_unit_test(a_refused_reset_says_why),
         cmocka_unit_test(an_event_comes_first_and_is_dated),
+        cmocka_unit_test(what_unplugs_everything_is_dated_once_at_its_end),
         cmocka_unit_test(the_hook_may_free_the_device),
         cmocka_unit_test(the_numbers_order_what_threads_do),
     };
