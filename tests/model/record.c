@@ -11,7 +11,6 @@
  * Each line is: event who from size value, counted in blocks; who is a thread
  * for calls and their ends, a listener for its callbacks. */
 #include <errno.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,10 +42,6 @@ struct plan {
 };
 
 /* One program, one recording. */
-static struct vmem_vm *vm;
-static struct vmem_backing *backing;
-static struct vmem_region *region;
-static struct vmem_device *device;
 static struct listener listeners[NR_LISTENERS] = { { .nr = 0 }, { .nr = 1 } };
 static struct plan plan;
 
@@ -88,11 +83,12 @@ static void look_inside(unsigned int nr)
     const struct vmem_range range = range_of(from, 1);
 
     if (plan.look_inside || one_in(4)) {
-        event("look", nr, from, 1, vmem_region_is_populated(region, &range));
+        event("look", nr, from, 1,
+              vmem_region_is_populated(recording.region, &range));
     }
     if (plan.look_inside || one_in(4)) {
         event("refused", nr, 0, 0,
-              vmem_region_freeze(region, "inside", NULL) != -EDEADLK);
+              vmem_region_freeze(recording.region, "inside", NULL) != -EDEADLK);
     }
 }
 
@@ -176,7 +172,7 @@ static void info(void)
     struct vmem_region_info now = { .struct_size = sizeof(now) };
 
     event("info", QUERY, 0, 0, 0);
-    vmem_region_get_info(region, &now);
+    vmem_region_get_info(recording.region, &now);
     event("end", QUERY, in_blocks(now.populated_size),
           in_blocks(now.retained_size), 0);
 }
@@ -208,7 +204,7 @@ static void guest(const char *name, unsigned int type, unsigned int from,
     struct vmem_request_result result = { .struct_size = sizeof(result) };
 
     event(name, GUEST, from, size, 0);
-    send_request(device, type, from, size, &result);
+    send_request(type, from, size, &result);
     end(GUEST, result.response);
 }
 
@@ -233,7 +229,7 @@ static void state(unsigned int from, unsigned int size)
     unsigned int found;
 
     event("state", QUERY, from, size, 0);
-    found = send_request(device, VMEM_REQUEST_STATE, from, size, &result);
+    found = send_request(VMEM_REQUEST_STATE, from, size, &result);
     event("end", QUERY, 0, 0, found);
 }
 
@@ -242,7 +238,8 @@ static void populated(unsigned int from, unsigned int size)
     const struct vmem_range range = range_of(from, size);
 
     event("populated", QUERY, from, size, 0);
-    event("end", QUERY, 0, 0, vmem_region_is_populated(region, &range));
+    event("end", QUERY, 0, 0,
+          vmem_region_is_populated(recording.region, &range));
 }
 
 static void add(unsigned int nr, unsigned int from, unsigned int size,
@@ -264,7 +261,7 @@ static void add(unsigned int nr, unsigned int from, unsigned int size,
     };
 
     event("add", HOST, from, size, mode * 2 + nr);
-    end_host(vmem_listener_add(region, &config, &ops, &listeners[nr],
+    end_host(vmem_listener_add(recording.region, &config, &ops, &listeners[nr],
                                &listeners[nr].handle, NULL));
 }
 
@@ -284,25 +281,25 @@ static void take_out(unsigned int nr)
 static void freeze(void)
 {
     event("freeze", HOST, 0, 0, 0);
-    end_host(vmem_region_freeze(region, "snapshot", NULL));
+    end_host(vmem_region_freeze(recording.region, "snapshot", NULL));
 }
 
 static void thaw(void)
 {
     event("thaw", HOST, 0, 0, 0);
-    end_host(vmem_region_thaw(region, "snapshot", NULL));
+    end_host(vmem_region_thaw(recording.region, "snapshot", NULL));
 }
 
 static void reset(void)
 {
     event("reset", HOST, 0, 0, 0);
-    end_host(vmem_device_reset(device, VMEM_RESET_SYSTEM, NULL));
+    end_host(vmem_device_reset(recording.device, VMEM_RESET_SYSTEM, NULL));
 }
 
 static void retry(void)
 {
     event("retry", HOST, 0, 0, 0);
-    end_host(vmem_region_retry_discards(region, NULL));
+    end_host(vmem_region_retry_discards(recording.region, NULL));
 }
 
 static int on_held(const struct vmem_range *range, void *opaque)
@@ -317,7 +314,8 @@ static void hold(unsigned int from, unsigned int size)
     const struct vmem_range range = range_of(from, size);
 
     event("hold", HOST, from, size, 0);
-    end_host(vmem_region_with_populated(region, &range, on_held, NULL, NULL));
+    end_host(vmem_region_with_populated(recording.region, &range, on_held, NULL,
+                                        NULL));
 }
 
 /* Scripts: each for one part of the order. */
@@ -620,83 +618,16 @@ static void run_random(unsigned int nr_calls)
 
 /* The objects, before recording starts and after it has ended. */
 
-static void ignore_log(const struct vmem_log_record *record, void *opaque)
+static void start(bool populates)
 {
-    (void)record;
-    (void)opaque;
-}
-
-static void make_region(bool populates)
-{
-    const struct vmem_vm_config vm_config = {
-        .struct_size = sizeof(vm_config),
-        .name = "recorded",
-        .log = ignore_log,
-    };
-    const struct vmem_backing_custom custom = {
-        .struct_size = sizeof(custom),
-        .name = "memory",
-        .size = NR_BLOCKS * BLOCK_SIZE,
-        .flags = populates ? VMEM_BACKING_POPULATE : 0,
-    };
     const struct vmem_backing_ops ops = {
         .struct_size = sizeof(ops),
         .discard = mem_discard,
         .populate = mem_populate,
         .zero = mem_zero,
     };
-    struct vmem_region_config region_config = {
-        .struct_size = sizeof(region_config),
-        .name = "region",
-    };
-    struct vmem_error err;
 
-    if (vmem_vm_new(&vm_config, &vm, &err) < 0 ||
-        vmem_backing_new_custom(vm, &custom, &ops, NULL, &backing, &err) < 0) {
-        die("no machine or backing", &err);
-    }
-    region_config.backing = backing;
-    if (vmem_region_new(vm, &region_config, &region, &err) < 0) {
-        die("no region", &err);
-    }
-}
-
-static void make_device(void)
-{
-    const struct vmem_device_config config = {
-        .struct_size = sizeof(config),
-        .name = "device",
-        .gpa = GPA,
-        .block_size = BLOCK_SIZE,
-        .requested_size = NR_BLOCKS * BLOCK_SIZE,
-        .usable_policy = VMEM_USABLE_ALL,
-    };
-    struct vmem_error err;
-
-    if (vmem_device_new(region, &config, NULL, NULL, &device, &err) < 0) {
-        die("no device", &err);
-    }
-}
-
-static void free_all(void)
-{
-    struct vmem_error err = { 0 };
-
-    for (unsigned int i = 0; i < NR_LISTENERS; i++) {
-        vmem_listener_remove(listeners[i].handle, NULL);
-    }
-    vmem_region_thaw(region, "snapshot", NULL);
-    if (vmem_device_free(device, &err) < 0 ||
-        vmem_region_free(region, &err) < 0 ||
-        vmem_backing_free(backing, &err) < 0 || vmem_vm_free(vm, &err) < 0) {
-        die("something is left", &err);
-    }
-}
-
-static void start(bool populates)
-{
-    make_region(populates);
-    make_device();
+    make_objects(&ops, populates ? VMEM_BACKING_POPULATE : 0);
     printf("blocks %d\npopulates %d\n", NR_BLOCKS, populates);
     recording.is_on = true;
 }
@@ -705,10 +636,11 @@ static void stop(void)
 {
     recording.is_on = false;
     memset(&plan, 0, sizeof(plan));
-    free_all();
-    if (fflush(stdout) != 0) {
-        die("cannot write", NULL);
+    for (unsigned int i = 0; i < NR_LISTENERS; i++) {
+        vmem_listener_remove(listeners[i].handle, NULL);
     }
+    vmem_region_thaw(recording.region, "snapshot", NULL);
+    free_objects();
 }
 
 static bool run_script(const char *name)

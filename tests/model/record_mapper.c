@@ -26,10 +26,6 @@ struct iommu {
 };
 
 /* One program, one recording. */
-static struct vmem_vm *vm;
-static struct vmem_backing *backing;
-static struct vmem_region *region;
-static struct vmem_device *device;
 static struct vmem_dma *dma;
 static struct vmem_dma_attachment *attachment; /* NULL: not attached */
 static struct vmem_listener *objector;         /* comes after the attachment */
@@ -146,7 +142,7 @@ static void end(unsigned int who, bool failed)
     event("end", who, 0, 0, failed);
     if (!recording.is_threaded) {
         vmem_dma_get_stats(dma, &stats);
-        vmem_region_get_info(region, &now);
+        vmem_region_get_info(recording.region, &now);
         event("books", HOST, stats.nr_mappings, stats.nr_stuck,
               (unsigned int)(now.populated_size / BLOCK_SIZE));
     }
@@ -159,7 +155,7 @@ static void request(const char *name, unsigned int type, unsigned int from,
 
     event(name, GUEST, set_of(from, size), 0, 0);
     is_plugging = type == VMEM_REQUEST_PLUG;
-    send_request(device, type, from, size, &result);
+    send_request(type, from, size, &result);
     is_plugging = false;
     end(GUEST, result.response != 0);
 }
@@ -192,7 +188,8 @@ static void add_objector(void)
     };
     struct vmem_error err;
 
-    if (vmem_listener_add(region, &config, &ops, NULL, &objector, &err) < 0) {
+    if (vmem_listener_add(recording.region, &config, &ops, NULL, &objector,
+                          &err) < 0) {
         die("no second listener", &err);
     }
 }
@@ -202,7 +199,7 @@ static void attach(void)
     const struct vmem_dma_attach_config config = {
         .struct_size = sizeof(config),
         .name = "memory",
-        .region = region,
+        .region = recording.region,
         .iova = IOVA,
         .hva = (void *)(uintptr_t)IOVA, /* nobody looks at it */
     };
@@ -262,12 +259,6 @@ static void run_random(unsigned int nr_calls)
 
 /* The objects, before recording starts and after it has ended. */
 
-static void ignore_log(const struct vmem_log_record *record, void *opaque)
-{
-    (void)record;
-    (void)opaque;
-}
-
 static int mem_discard(const struct vmem_range *range, void *opaque)
 {
     (void)range;
@@ -275,47 +266,11 @@ static int mem_discard(const struct vmem_range *range, void *opaque)
     return 0;
 }
 
-static void make_region(void)
-{
-    const struct vmem_backing_ops ops = {
-        .struct_size = sizeof(ops),
-        .discard = mem_discard,
-    };
-    const struct vmem_vm_config vm_config = {
-        .struct_size = sizeof(vm_config),
-        .name = "recorded",
-        .log = ignore_log,
-    };
-    const struct vmem_backing_custom custom = {
-        .struct_size = sizeof(custom),
-        .name = "memory",
-        .size = NR_BLOCKS * BLOCK_SIZE,
-    };
-    struct vmem_region_config region_config = {
-        .struct_size = sizeof(region_config),
-        .name = "region",
-    };
-    struct vmem_error err;
-
-    if (vmem_vm_new(&vm_config, &vm, &err) < 0 ||
-        vmem_backing_new_custom(vm, &custom, &ops, NULL, &backing, &err) < 0) {
-        die("no machine or backing", &err);
-    }
-    region_config.backing = backing;
-    if (vmem_region_new(vm, &region_config, &region, &err) < 0) {
-        die("no region", &err);
-    }
-}
-
 static void make_device_and_mapper(void)
 {
-    const struct vmem_device_config config = {
-        .struct_size = sizeof(config),
-        .name = "device",
-        .gpa = GPA,
-        .block_size = BLOCK_SIZE,
-        .requested_size = NR_BLOCKS * BLOCK_SIZE,
-        .usable_policy = VMEM_USABLE_ALL,
+    const struct vmem_backing_ops memory_ops = {
+        .struct_size = sizeof(memory_ops),
+        .discard = mem_discard,
     };
     const struct vmem_dma_config dma_config = {
         .struct_size = sizeof(dma_config),
@@ -334,10 +289,10 @@ static void make_device_and_mapper(void)
     };
     struct vmem_error err;
 
-    if (vmem_device_new(region, &config, NULL, NULL, &device, &err) < 0 ||
-        vmem_dma_new_custom(vm, &dma_config, &properties, &ops, NULL, &dma,
-                            &err) < 0) {
-        die("no device or mapper", &err);
+    make_objects(&memory_ops, 0);
+    if (vmem_dma_new_custom(recording.vm, &dma_config, &properties, &ops, NULL,
+                            &dma, &err) < 0) {
+        die("no mapper", &err);
     }
 }
 
@@ -346,12 +301,10 @@ static void free_all(void)
     struct vmem_error err = { 0 };
 
     vmem_listener_remove(objector, NULL);
-    if (vmem_dma_detach(attachment, &err) < 0 || vmem_dma_free(dma, &err) < 0 ||
-        vmem_device_free(device, &err) < 0 ||
-        vmem_region_free(region, &err) < 0 ||
-        vmem_backing_free(backing, &err) < 0 || vmem_vm_free(vm, &err) < 0) {
-        die("something is left", &err);
+    if (vmem_dma_detach(attachment, &err) < 0 || vmem_dma_free(dma, &err) < 0) {
+        die("something is left of the mapper", &err);
     }
+    free_objects();
     if (iommu.view != 0) {
         die("something is mapped", NULL);
     }
@@ -374,7 +327,6 @@ int main(int argc, char **argv)
     recording.is_threaded = strcmp(argv[1], "threads") == 0;
     seed_chance(seed);
     is_exact = seed % 2 == 0;
-    make_region();
     make_device_and_mapper();
     printf("chunks %d\nlimit %d\nexact %d\n", NR_BLOCKS, NR_MAPPINGS, is_exact);
     recording.is_on = true;
@@ -387,8 +339,5 @@ int main(int argc, char **argv)
     recording.is_on = false;
     may_fail = false;
     free_all();
-    if (fflush(stdout) != 0) {
-        die("cannot write", NULL);
-    }
     return 0;
 }

@@ -17,6 +17,78 @@ void die(const char *what, const struct vmem_error *err)
     exit(2);
 }
 
+static void ignore_log(const struct vmem_log_record *record, void *opaque)
+{
+    (void)record;
+    (void)opaque;
+}
+
+static void make_region(const struct vmem_backing_ops *ops,
+                        uint64_t backing_flags)
+{
+    const struct vmem_vm_config vm_config = {
+        .struct_size = sizeof(vm_config),
+        .name = "recorded",
+        .log = ignore_log,
+    };
+    const struct vmem_backing_custom custom = {
+        .struct_size = sizeof(custom),
+        .name = "memory",
+        .size = NR_BLOCKS * BLOCK_SIZE,
+        .flags = backing_flags,
+    };
+    struct vmem_region_config region_config = {
+        .struct_size = sizeof(region_config),
+        .name = "region",
+    };
+    struct vmem_error err;
+
+    if (vmem_vm_new(&vm_config, &recording.vm, &err) < 0 ||
+        vmem_backing_new_custom(recording.vm, &custom, ops, NULL,
+                                &recording.backing, &err) < 0) {
+        die("no machine or backing", &err);
+    }
+    region_config.backing = recording.backing;
+    if (vmem_region_new(recording.vm, &region_config, &recording.region, &err) <
+        0) {
+        die("no region", &err);
+    }
+}
+
+void make_objects(const struct vmem_backing_ops *ops, uint64_t backing_flags)
+{
+    const struct vmem_device_config config = {
+        .struct_size = sizeof(config),
+        .name = "device",
+        .gpa = GPA,
+        .block_size = BLOCK_SIZE,
+        .requested_size = NR_BLOCKS * BLOCK_SIZE,
+        .usable_policy = VMEM_USABLE_ALL,
+    };
+    struct vmem_error err;
+
+    make_region(ops, backing_flags);
+    if (vmem_device_new(recording.region, &config, NULL, NULL,
+                        &recording.device, &err) < 0) {
+        die("no device", &err);
+    }
+}
+
+void free_objects(void)
+{
+    struct vmem_error err = { 0 };
+
+    if (vmem_device_free(recording.device, &err) < 0 ||
+        vmem_region_free(recording.region, &err) < 0 ||
+        vmem_backing_free(recording.backing, &err) < 0 ||
+        vmem_vm_free(recording.vm, &err) < 0) {
+        die("something is left", &err);
+    }
+    if (fflush(stdout) != 0) {
+        die("cannot write", NULL);
+    }
+}
+
 void seed_chance(uint64_t seed)
 {
     random_state = seed * 2 + 1;
@@ -65,9 +137,8 @@ static void put_le(uint8_t *at, uint64_t value, unsigned int nr_bytes)
     }
 }
 
-unsigned int send_request(struct vmem_device *device, unsigned int type,
-                          unsigned int from, unsigned int size,
-                          struct vmem_request_result *result)
+unsigned int send_request(unsigned int type, unsigned int from,
+                          unsigned int size, struct vmem_request_result *result)
 {
     uint8_t bytes[VMEM_DEVICE_REQUEST_SIZE] = { 0 };
     uint8_t response[VMEM_DEVICE_RESPONSE_SIZE];
@@ -75,8 +146,8 @@ unsigned int send_request(struct vmem_device *device, unsigned int type,
     put_le(bytes, type, 2);
     put_le(bytes + 8, GPA + from * BLOCK_SIZE, 8);
     put_le(bytes + 16, size, 2);
-    if (vmem_device_handle_request(device, bytes, sizeof(bytes), response,
-                                   sizeof(response),
+    if (vmem_device_handle_request(recording.device, bytes, sizeof(bytes),
+                                   response, sizeof(response),
                                    result) != VMEM_REQUEST_RESPOND) {
         die("a request was not answered", NULL);
     }

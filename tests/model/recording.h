@@ -21,12 +21,23 @@ enum { GUEST = 1, HOST = 2, QUERY = 3, KEEPER = 3 };
 struct recording {
     bool is_on;       /* events are printed */
     bool is_threaded; /* they are from several threads at a time */
+    struct vmem_vm *vm;
+    struct vmem_backing *backing;
+    struct vmem_region *region;
+    struct vmem_device *device;
 };
 
 /* One program, one recording. */
 extern struct recording recording;
 
 void die(const char *what, const struct vmem_error *err);
+
+/* Memory of all blocks on these callbacks, with a device that lets its guest have
+ * all of it. */
+void make_objects(const struct vmem_backing_ops *ops, uint64_t backing_flags);
+
+/* With nothing else on them any more. Flushes what was printed, too. */
+void free_objects(void);
 
 /* Below n, from the seed on. */
 void seed_chance(uint64_t seed);
@@ -37,8 +48,8 @@ void event(const char *name, unsigned int who, uint64_t a, uint64_t b,
            unsigned int value);
 
 /* Sends a request about blocks and returns the state that it answers. */
-unsigned int send_request(struct vmem_device *device, unsigned int type,
-                          unsigned int from, unsigned int size,
+unsigned int send_request(unsigned int type, unsigned int from,
+                          unsigned int size,
                           struct vmem_request_result *result);
 
 /* Each function is called nr_calls times by a thread of its own. */
