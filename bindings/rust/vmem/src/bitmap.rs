@@ -20,6 +20,15 @@ pub enum BitmapState {
     Mixed,
 }
 
+/// `vmem_bitmap_for_each_set()` and `vmem_bitmap_for_each_clear()`.
+type ForEach = unsafe extern "C" fn(
+    *const sys::vmem_bitmap,
+    u64,
+    u64,
+    sys::vmem_bitmap_run_fn,
+    *mut c_void,
+) -> c_int;
+
 unsafe extern "C" fn run<F, B>(run: *const sys::vmem_bitmap_run, opaque: *mut c_void) -> c_int
 where
     F: FnMut((u64, u64)) -> ControlFlow<B>,
@@ -101,14 +110,7 @@ impl Bitmap {
         nr_blocks: u64,
         step: impl FnMut((u64, u64)) -> ControlFlow<B>,
     ) -> ControlFlow<B> {
-        let mut walk = Walk::new(step);
-        let run = run_fn(&walk);
-        // SAFETY: the walk lives until the call returns; so below. It cannot fail.
-        unsafe {
-            let opaque = walk.opaque();
-            sys::vmem_bitmap_for_each_set(self.0.as_ptr(), first_block, nr_blocks, run, opaque)
-        };
-        walk.finish()
+        self.walk(sys::vmem_bitmap_for_each_set, first_block, nr_blocks, step)
     }
 
     /// Visit the runs of clear blocks among some blocks.
@@ -118,12 +120,20 @@ impl Bitmap {
         nr_blocks: u64,
         step: impl FnMut((u64, u64)) -> ControlFlow<B>,
     ) -> ControlFlow<B> {
+        self.walk(sys::vmem_bitmap_for_each_clear, first_block, nr_blocks, step)
+    }
+
+    fn walk<B>(
+        &self,
+        for_each: ForEach,
+        first_block: u64,
+        nr_blocks: u64,
+        step: impl FnMut((u64, u64)) -> ControlFlow<B>,
+    ) -> ControlFlow<B> {
         let mut walk = Walk::new(step);
         let run = run_fn(&walk);
-        unsafe {
-            let opaque = walk.opaque();
-            sys::vmem_bitmap_for_each_clear(self.0.as_ptr(), first_block, nr_blocks, run, opaque)
-        };
+        // SAFETY: the walk lives until the call returns. It cannot fail.
+        unsafe { for_each(self.0.as_ptr(), first_block, nr_blocks, run, walk.opaque()) };
         walk.finish()
     }
 
