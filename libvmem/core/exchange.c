@@ -11,7 +11,7 @@
 int vmemi_exchange_init(struct vmemi_exchange *exchange,
                         struct vmem_source *source, const uint64_t *words)
 {
-    const uint64_t nr_blocks = vmem_bitmap_get_nr_blocks(source->blocks);
+    const uint64_t nr_blocks = vmemi_source_nr_blocks(source);
     int ret;
 
     exchange->source = source;

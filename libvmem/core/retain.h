@@ -52,10 +52,11 @@ void vmemi_retain_undo(struct vmem_source *source,
                        const struct vmem_range *range,
                        struct vmemi_change *change);
 
-/* Does anything have to be given back at all? */
+/* Does anything have to be given back at all? Needs no lock: it stays so. */
 static inline bool vmemi_retain_applies(const struct vmem_source *source)
 {
-    return source->retained != NULL && source->region->backing != NULL;
+    return (source->flags & VMEM_SOURCE_DISCARDS) != 0 &&
+           source->region->backing != NULL;
 }
 
 #endif /* VMEMI_CORE_RETAIN_H */

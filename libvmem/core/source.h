@@ -30,9 +30,11 @@ struct vmem_source {
     struct vmem_region *region;
     uint64_t flags;
     unsigned int block_shift;
-    struct vmem_bitmap *blocks; /* set: populated, as far as this source goes */
+    /* Set: populated, as far as this source goes. A load puts another bitmap there,
+     * so that without a lock not even the pointer can be read. */
+    struct vmem_bitmap *blocks;
     /* Set: discarded here, but the memory is not back yet. Never set together
-     * with blocks. NULL if the source does not discard. */
+     * with blocks, and replaced with it. NULL if the source does not discard. */
     struct vmem_bitmap *retained;
     uint64_t nr_commits;                /* changes of blocks so far */
     struct vmemi_source_driver *driver; /* or NULL */
@@ -66,6 +68,12 @@ int vmemi_source_unplug(struct vmem_source *source,
 static inline uint64_t vmemi_source_block_size(const struct vmem_source *source)
 {
     return (uint64_t)1 << source->block_shift;
+}
+
+/* Needs no lock: it stays. */
+static inline uint64_t vmemi_source_nr_blocks(const struct vmem_source *source)
+{
+    return source->region->size >> source->block_shift;
 }
 
 static inline uint64_t vmemi_source_size(const struct vmem_source *source)

@@ -11,14 +11,9 @@
 #include "core/freeze.h"
 #include "virtio/device.h"
 
-static uint64_t count_blocks(const struct vmem_device *device)
-{
-    return vmem_bitmap_get_nr_blocks(device->source->blocks);
-}
-
 static uint64_t count_words(const struct vmem_device *device)
 {
-    const uint64_t nr_blocks = count_blocks(device);
+    const uint64_t nr_blocks = vmemi_source_nr_blocks(device->source);
 
     return nr_blocks / 64 + (nr_blocks % 64 != 0);
 }
@@ -50,7 +45,8 @@ static void read_all(const struct vmem_device *device,
     saved->usable_region_size = atomic_load(&device->usable_region_size);
     saved->plugged_size = vmemi_device_plugged(device);
     vmemi_mutex_unlock(&device->region->state);
-    vmem_bitmap_copy_out(source->blocks, 0, count_blocks(device), blocks);
+    vmem_bitmap_copy_out(source->blocks, 0, vmemi_source_nr_blocks(source),
+                         blocks);
 }
 
 int vmem_device_save(const struct vmem_device *device,
@@ -150,7 +146,8 @@ static int check_nr_words(const struct vmem_device *device,
         return vmemi_fail(err, -EINVAL, VMEM_REASON_ARGUMENT, NULL,
                           "device \"%s\": %zu words of blocks, %" PRIu64
                           " blocks need %" PRIu64,
-                          device->name.text, nr_words, count_blocks(device),
+                          device->name.text, nr_words,
+                          vmemi_source_nr_blocks(device->source),
                           count_words(device));
     }
     if (blocks == NULL && nr_words > 0) {
@@ -203,7 +200,8 @@ static int take_blocks(struct vmem_device *device,
         return vmemi_fail(err, ret, VMEM_REASON_RANGE, NULL,
                           "device \"%s\": a bit is set behind the last of "
                           "%" PRIu64 " blocks",
-                          device->name.text, count_blocks(device));
+                          device->name.text,
+                          vmemi_source_nr_blocks(device->source));
     }
     if (ret < 0) {
         return vmemi_fail_no_memory(err, "the blocks to load");

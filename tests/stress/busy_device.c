@@ -230,15 +230,18 @@ void busy_device_check(struct busy_device *world)
     STRESS_CHECK(nr_allocated * BLOCK <=
                  info.populated_size + info.retained_size);
     printf("  %llu logs, %llu config, %llu size, %llu resize notifications, "
-           "%llu busy, %llu vetoes, %llu rollbacks\n",
+           "%llu busy, %llu loads, %llu undone, %llu vetoes, %llu rollbacks\n",
            (unsigned long long)world->nr_logs,
            (unsigned long long)world->nr_config_changed,
            (unsigned long long)world->nr_size_changed,
            (unsigned long long)world->nr_resize_changed,
            (unsigned long long)world->nr_busy,
+           (unsigned long long)world->nr_loads,
+           (unsigned long long)world->nr_undone_loads,
            (unsigned long long)info.nr_vetoes,
            (unsigned long long)info.nr_rollbacks);
     STRESS_CHECK(world->nr_busy > 0 && info.nr_vetoes > 0);
+    STRESS_CHECK(world->nr_loads > 0 && world->nr_undone_loads > 0);
 }
 
 void busy_device_close(struct busy_device *world)

@@ -40,6 +40,8 @@ struct busy_device {
     _Atomic uint64_t nr_size_changed;
     _Atomic uint64_t nr_resize_changed;
     _Atomic uint64_t nr_busy;
+    _Atomic uint64_t nr_loads;
+    _Atomic uint64_t nr_undone_loads; /* somebody refused */
     struct busy_follower followers[NR_LISTENERS];
 };
 

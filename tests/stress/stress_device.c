@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* One device under everything at once: requests of two queues, resizes, resets,
- * freezes, listeners that come and go and refuse, and readers of every kind that
- * check each answer. */
+ * freezes, states that are saved and loaded, listeners that come and go and refuse,
+ * and readers of every kind that check each answer. */
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include <vmem/vmem.h>
 
@@ -11,6 +12,11 @@
 #include "stress/busy_device.h"
 #include "stress/device_readers.h"
 #include "stress/threads.h"
+
+struct saved_state {
+    struct vmem_device_saved fields;
+    uint64_t blocks[NR_BLOCKS / 64];
+};
 
 static uint32_t send_request(struct busy_device *world, uint16_t type,
                              uint64_t block, uint16_t nr_blocks)
@@ -93,12 +99,42 @@ static void host(struct stress_thread *thread)
     }
 }
 
+static void save(struct busy_device *world, struct saved_state *state)
+{
+    uint64_t nr_plugged = 0;
+    uint64_t end = 0;
+
+    memset(state, 0, sizeof(*state));
+    state->fields.struct_size = sizeof(state->fields);
+    STRESS_CHECK(vmem_device_save(world->device, &state->fields, state->blocks,
+                                  NR_BLOCKS / 64) == 0);
+    for (uint64_t i = 0; i < NR_BLOCKS; i++) {
+        if ((state->blocks[i / 64] >> i % 64 & 1) != 0) {
+            nr_plugged++;
+            end = i + 1;
+        }
+    }
+    /* All of one moment. */
+    STRESS_CHECK(state->fields.plugged_size == nr_plugged * BLOCK);
+    STRESS_CHECK(state->fields.usable_region_size >= end * BLOCK);
+    STRESS_CHECK(state->fields.usable_region_size >=
+                 state->fields.requested_size);
+}
+
+static int load(struct busy_device *world, const struct saved_state *state)
+{
+    return vmem_device_load(world->device, &state->fields, state->blocks,
+                            NR_BLOCKS / 64, NULL);
+}
+
 static void freezer(struct stress_thread *thread)
 {
     struct vmem_region_info before = { .struct_size = sizeof(before) };
     struct vmem_region_info after = { .struct_size = sizeof(after) };
     struct vmem_error err = VMEM_ERROR_INIT;
     struct busy_device *world = thread->world;
+    struct saved_state saved;
+    struct saved_state again;
     int ret;
 
     if (!stress_chance(thread, 4)) {
@@ -111,16 +147,52 @@ static void freezer(struct stress_thread *thread)
                  -EEXIST);
     STRESS_CHECK(vmem_region_is_frozen(world->region));
     STRESS_CHECK(vmem_region_get_info(world->region, &before) == 0);
+    save(world, &saved);
     for (unsigned int i = 0; i < 4; i++) {
         send_request(world, VMEM_REQUEST_STATE, 0, 1);
     }
+    STRESS_CHECK(load(world, &saved) == -EBUSY);
     /* While frozen nothing changes, whatever the others try (I14). */
+    save(world, &again);
+    STRESS_CHECK(memcmp(saved.blocks, again.blocks, sizeof(saved.blocks)) == 0);
     STRESS_CHECK(vmem_region_get_info(world->region, &after) == 0);
     STRESS_CHECK(before.populated_size == after.populated_size &&
                  before.retained_size == after.retained_size);
+    STRESS_CHECK(saved.fields.plugged_size == before.populated_size);
     STRESS_CHECK(vmem_region_thaw(world->region, thread->name, &err) == 0);
     STRESS_CHECK(vmem_region_thaw(world->region, thread->name, &err) ==
                  -ENOENT);
+}
+
+/* Goes back to what was saved, or to a block beside it, while others go on. */
+static void reverter(struct stress_thread *thread)
+{
+    struct busy_device *world = thread->world;
+    struct saved_state state;
+    uint64_t block;
+    int ret;
+
+    save(world, &state);
+    for (uint64_t i = stress_below(thread, 8); i > 0; i--) {
+        guest(thread);
+    }
+    if (stress_chance(thread, 4)) {
+        state.fields.gpa += BLOCK;
+        STRESS_CHECK(load(world, &state) == -EINVAL);
+        return;
+    }
+    block = stress_below(thread, NR_BLOCKS);
+    if (block * BLOCK < state.fields.usable_region_size) {
+        const uint64_t bit = UINT64_C(1) << block % 64;
+
+        state.blocks[block / 64] ^= bit;
+        state.fields.plugged_size +=
+            (state.blocks[block / 64] & bit) != 0 ? BLOCK : -BLOCK;
+    }
+    ret = load(world, &state);
+    STRESS_CHECK(ret == 0 || ret == -EBUSY || ret == -ENOSPC || ret == -ENOMEM);
+    atomic_fetch_add(&world->nr_loads, ret == 0);
+    atomic_fetch_add(&world->nr_undone_loads, ret == -ENOSPC || ret == -ENOMEM);
 }
 
 static void listeners(struct stress_thread *thread)
@@ -167,6 +239,8 @@ int main(int argc, char **argv)
         { .name = "host", .round = host },
         { .name = "migration", .round = freezer },
         { .name = "snapshot", .round = freezer },
+        { .name = "revert", .round = reverter },
+        { .name = "revert", .round = reverter },
         { .name = "listeners", .round = listeners },
         { .name = "config", .round = read_config },
         { .name = "region", .round = read_region },
