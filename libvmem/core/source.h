@@ -55,6 +55,19 @@ int vmemi_source_remove(struct vmem_source *source, bool alone,
 /* Of one that was removed; takes NULL. */
 void vmemi_source_free(struct vmem_source *source);
 
+/* The two in the middle of adding and removing, under the change lock: from one
+ * on the source counts, from the other on it does not. All or nothing. */
+int vmemi_source_join(struct vmem_source *source, struct vmemi_change *change,
+                      struct vmem_error *err);
+int vmemi_source_leave(struct vmem_source *source, bool alone,
+                       struct vmemi_change *change, struct vmem_error *err);
+
+/* The host's error for a change, of which change->cause says why it failed. */
+int vmemi_source_fail_change(const struct vmem_source *source, const char *what,
+                             const struct vmem_range *range,
+                             const struct vmemi_change *change,
+                             struct vmem_error *err);
+
 /* The two changes, under the change lock. The range is aligned and inside. The
  * first is all or nothing and says why not in change->cause; blocks that are in
  * the wanted state already are left alone. -EBUSY while frozen. */
