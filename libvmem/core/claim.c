@@ -2,14 +2,9 @@
 #include "core/claim.h"
 
 #include <errno.h>
-#include <stdatomic.h>
-
-#include <glib.h>
 
 #include "base/alloc.h"
 #include "base/error.h"
-#include "base/gate.h"
-#include "core/vm.h"
 
 #define FORBIDS                                                                \
     (VMEM_CLAIM_BIT(VMEM_CLAIM_FORBID_ALL) |                                   \
@@ -19,7 +14,7 @@
      VMEM_CLAIM_BIT(VMEM_CLAIM_NEED_COORDINATED))
 
 /* The kinds that a kind cannot live with. */
-static const uint32_t conflicts[] = {
+static const uint32_t conflicts[VMEMI_CLAIM_KINDS] = {
     [VMEM_CLAIM_FORBID_ALL] = NEEDS,
     [VMEM_CLAIM_FORBID_UNCOORDINATED] =
         VMEM_CLAIM_BIT(VMEM_CLAIM_NEED_UNCOORDINATED),
@@ -27,39 +22,18 @@ static const uint32_t conflicts[] = {
     [VMEM_CLAIM_NEED_COORDINATED] = VMEM_CLAIM_BIT(VMEM_CLAIM_FORBID_ALL),
 };
 
-static const char *const kind_texts[] = {
+static const char *const kind_texts[VMEMI_CLAIM_KINDS] = {
     [VMEM_CLAIM_FORBID_ALL] = "forbid all",
     [VMEM_CLAIM_FORBID_UNCOORDINATED] = "forbid uncoordinated",
     [VMEM_CLAIM_NEED_UNCOORDINATED] = "need uncoordinated",
     [VMEM_CLAIM_NEED_COORDINATED] = "need coordinated",
 };
 
-#define NR_KINDS (sizeof(conflicts) / sizeof(conflicts[0]))
-
 struct vmem_discard_claim {
     struct vmem_vm *vm;
     GList link;
     uint32_t kind;
     struct vmemi_name owner;
-};
-
-struct vmem_discard_watcher {
-    struct vmemi_gate gate;
-    struct vmem_vm *vm;
-    GList link;
-    vmem_discard_watcher_fn fn;
-    void *opaque;
-    uint64_t told_generation;
-};
-
-struct vmemi_policy {
-    struct vmemi_mutex lock; /* guards everything but held, to write it too */
-    _Atomic uint32_t held;   /* VMEM_CLAIM_BIT of the kinds that are held */
-    uint32_t nr_held[NR_KINDS];
-    GQueue claims;
-    GQueue watchers;
-    uint64_t generation; /* counts changes of held */
-    bool dispatching;    /* some thread is telling watchers */
 };
 
 int vmemi_policy_new(struct vmemi_policy **out)
@@ -108,58 +82,12 @@ int vmemi_policy_check_unused(const struct vmem_vm *vm, struct vmem_error *err)
                       vm->name.text, names.text, nr_watchers);
 }
 
-/* The next watcher that has not heard of the newest change. */
-static struct vmem_discard_watcher *next_untold(struct vmemi_policy *policy)
-{
-    for (GList *link = policy->watchers.head; link != NULL; link = link->next) {
-        struct vmem_discard_watcher *watcher = link->data;
-
-        if (watcher->told_generation != policy->generation) {
-            return watcher;
-        }
-    }
-    return NULL;
-}
-
-/* One thread tells at a time, so that calls of one watcher do not overlap and
- * the last one has the newest answer. A change made meanwhile, by another
- * thread or in a watcher, is told by the thread that is at it. */
-static void tell_watchers(struct vmem_vm *vm)
-{
-    struct vmemi_policy *policy = vm->policy;
-    struct vmem_discard_watcher *watcher;
-
-    vmemi_mutex_lock(&policy->lock);
-    if (policy->dispatching) {
-        vmemi_mutex_unlock(&policy->lock);
-        return;
-    }
-    policy->dispatching = true;
-    while ((watcher = next_untold(policy)) != NULL) {
-        uint32_t held = atomic_load(&policy->held);
-        struct vmemi_frame frame;
-
-        watcher->told_generation = policy->generation;
-        if (!vmemi_gate_enter(&watcher->gate, &frame, vm)) {
-            continue;
-        }
-        vmemi_mutex_unlock(&policy->lock);
-        if (vmemi_gate_is_open(&watcher->gate)) {
-            watcher->fn(held, watcher->opaque);
-        }
-        vmemi_gate_leave(&watcher->gate, &frame);
-        vmemi_mutex_lock(&policy->lock);
-    }
-    policy->dispatching = false;
-    vmemi_mutex_unlock(&policy->lock);
-}
-
 /* Returns whether the answer changed. */
 static bool update_held(struct vmemi_policy *policy)
 {
     uint32_t held = 0;
 
-    for (uint32_t kind = 1; kind < NR_KINDS; kind++) {
+    for (uint32_t kind = 1; kind < VMEMI_CLAIM_KINDS; kind++) {
         held |= policy->nr_held[kind] > 0 ? VMEM_CLAIM_BIT(kind) : 0;
     }
     if (held == atomic_load(&policy->held)) {
@@ -198,7 +126,7 @@ int vmem_discard_claim_take(struct vmem_vm *vm, uint32_t kind,
     bool changed;
     int ret;
 
-    if (vm == NULL || out == NULL || kind == 0 || kind >= NR_KINDS) {
+    if (vm == NULL || out == NULL || kind == 0 || kind >= VMEMI_CLAIM_KINDS) {
         return vmemi_fail(
             err, -EINVAL, VMEM_REASON_ARGUMENT, NULL,
             "vmem_discard_claim_take: NULL, or kind %u is none of "
@@ -235,7 +163,7 @@ int vmem_discard_claim_take(struct vmem_vm *vm, uint32_t kind,
 
     *out = claim;
     if (changed) {
-        tell_watchers(vm);
+        vmemi_watchers_tell(vm);
     }
     return 0;
 
@@ -269,7 +197,7 @@ int vmem_discard_claim_release(struct vmem_discard_claim *claim,
 
     vmemi_free(claim);
     if (changed) {
-        tell_watchers(vm);
+        vmemi_watchers_tell(vm);
     }
     return 0;
 }
@@ -323,72 +251,4 @@ int vmem_vm_for_each_claim(struct vmem_vm *vm,
     }
     vmemi_vm_unlock_inventory(vm, &inventory_frame, inventory_locked);
     return ret;
-}
-
-static void release_watcher(struct vmemi_gate *gate)
-{
-    /* The gate is the first member. */
-    vmemi_free(gate);
-}
-
-_Static_assert(offsetof(struct vmem_discard_watcher, gate) == 0,
-               "release_watcher() relies on it");
-
-int vmem_discard_watcher_add(struct vmem_vm *vm, vmem_discard_watcher_fn fn,
-                             void *opaque, struct vmem_discard_watcher **out,
-                             struct vmem_error *err)
-{
-    struct vmem_discard_watcher *watcher;
-    int ret;
-
-    if (vm == NULL || fn == NULL || out == NULL) {
-        return vmemi_fail(err, -EINVAL, VMEM_REASON_ARGUMENT, NULL,
-                          "vmem_discard_watcher_add: NULL argument");
-    }
-    ret = vmemi_vm_check_unlocked(vm, "vmem_discard_watcher_add", err);
-    if (ret < 0) {
-        return ret;
-    }
-    watcher = vmemi_alloc0(sizeof(*watcher));
-    if (watcher == NULL) {
-        return vmemi_fail_no_memory(err, "a discard watcher");
-    }
-    ret = vmemi_gate_init(&watcher->gate, release_watcher);
-    if (ret < 0) {
-        vmemi_free(watcher);
-        return vmemi_fail(err, ret, VMEM_REASON_NO_MEMORY, NULL,
-                          "no lock for a discard watcher: errno %d", -ret);
-    }
-    watcher->vm = vm;
-    watcher->fn = fn;
-    watcher->opaque = opaque;
-    watcher->link.data = watcher;
-
-    vmemi_mutex_lock(&vm->policy->lock);
-    watcher->told_generation = vm->policy->generation;
-    g_queue_push_tail_link(&vm->policy->watchers, &watcher->link);
-    vmemi_mutex_unlock(&vm->policy->lock);
-    *out = watcher;
-    return 0;
-}
-
-int vmem_discard_watcher_remove(struct vmem_discard_watcher *watcher,
-                                struct vmem_error *err)
-{
-    struct vmem_vm *vm;
-    int ret;
-
-    if (watcher == NULL) {
-        return 0;
-    }
-    vm = watcher->vm;
-    ret = vmemi_vm_check_unlocked(vm, "vmem_discard_watcher_remove", err);
-    if (ret < 0) {
-        return ret;
-    }
-    vmemi_mutex_lock(&vm->policy->lock);
-    g_queue_unlink(&vm->policy->watchers, &watcher->link);
-    vmemi_mutex_unlock(&vm->policy->lock);
-    vmemi_gate_close(&watcher->gate);
-    return 0;
 }
