@@ -81,6 +81,30 @@ int vmemi_device_check_requested(const struct vmem_device *device,
     return 0;
 }
 
+int vmemi_device_check_usable(const struct vmem_device *device, uint64_t usable,
+                              uint64_t requested, struct vmem_error *err)
+{
+    if ((usable & (device->block_size - 1)) != 0) {
+        return vmemi_fail(err, -EINVAL, VMEM_REASON_ALIGNMENT, NULL,
+                          "device \"%s\": usable size 0x%" PRIx64
+                          " is not a multiple of the block size 0x%" PRIx64,
+                          device->name.text, usable, device->block_size);
+    }
+    if (usable < requested) {
+        return vmemi_fail(err, -EINVAL, VMEM_REASON_RANGE, NULL,
+                          "device \"%s\": usable size 0x%" PRIx64
+                          " is below the requested size 0x%" PRIx64,
+                          device->name.text, usable, requested);
+    }
+    if (usable > device->region->size) {
+        return vmemi_fail(err, -ERANGE, VMEM_REASON_RANGE, NULL,
+                          "device \"%s\": usable size 0x%" PRIx64
+                          " exceeds the region's 0x%" PRIx64,
+                          device->name.text, usable, device->region->size);
+    }
+    return 0;
+}
+
 void vmemi_device_publish(struct vmem_device *device, uint64_t requested_size,
                           uint64_t usable_region_size)
 {
