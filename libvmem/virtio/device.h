@@ -79,6 +79,12 @@ enum vmemi_device_news {
     VMEMI_NEWS_RESIZE = 1 << 2 /* look whether the resize's state changed */
 };
 
+/* Everything that the config decides, but no lock and nothing that others see: on
+ * failure there is nothing to undo. */
+int vmemi_device_set_up(struct vmem_device *device, struct vmem_region *region,
+                        const struct vmem_device_config *config,
+                        struct vmem_error *err);
+
 /* Without locks. */
 void vmemi_device_send(struct vmem_device *device, uint32_t news);
 
