@@ -242,6 +242,10 @@ static bool run_plain(char **words, uint64_t number)
              "unload");
     } else if (strcmp(word, "check") == 0) {
         memory_check();
+    } else if (strcmp(word, "prepare") == 0) {
+        kernel_prepare();
+    } else if (strcmp(word, "shrink") == 0) {
+        kernel_shrink();
     } else if (strcmp(word, "suspend") == 0) {
         say_suspend();
     } else if (strcmp(word, "sleeps") == 0) {
@@ -262,7 +266,7 @@ static bool run_plain(char **words, uint64_t number)
     } else if (strcmp(word, "pin") == 0) {
         memory_pin(number);
     } else if (strcmp(word, "pipes") == 0) {
-        memory_pipes(number);
+        kernel_pipes(number);
     } else {
         return false;
     }
@@ -319,6 +323,8 @@ static void run(char *line)
         memory_fill(numbers[1], numbers[2], numbers[3], numbers[4]);
     } else if (strcmp(words[0], "blocks") == 0 && nr == 3) {
         say_blocks(numbers[1], numbers[2]);
+    } else if (strcmp(words[0], "held") == 0 && nr == 4) {
+        kernel_held(numbers[1], numbers[2], numbers[3]);
     } else if (strcmp(words[0], "edu") == 0 && nr == 4) {
         edu_copy(numbers[1], numbers[2], numbers[3]);
     } else if (strcmp(words[0], "poke") == 0 && nr == 3) {

@@ -37,8 +37,20 @@ void memory_tmpfs(uint64_t mib);
 /* pin MIB: memory of this program, spliced into pipes, so that it cannot be
  * moved; 0 gives it back. */
 void memory_pin(uint64_t mib);
-/* pipes MIB: kernel memory that cannot be moved; 0 gives it back. */
-void memory_pipes(uint64_t mib);
+
+/* --- agent_kernel.c: memory of the kernel's own, and what holds a block ------ */
+
+/* prepare: opens and starts what the others need, so that they take no memory of
+ * the kernel where it is looked for. */
+void kernel_prepare(void);
+/* pipes MIB: kernel memory that cannot be moved, of another process; 0 ends it. */
+void kernel_pipes(uint64_t mib);
+/* shrink: the kernel's caches give back what nothing in them uses. */
+void kernel_shrink(void);
+/* held GPA SIZE BLOCK: "@ok PLUGGED UNHELD SLAB TABLES OTHER": of the blocks between
+ * these addresses those that are plugged, those of them without a page of the
+ * kernel's, and how many of these pages are of which kind. */
+void kernel_held(uint64_t gpa, uint64_t size, uint64_t block);
 
 /* --- agent_kexec.c: another kernel ------------------------------------------ */
 

@@ -7,15 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #define PAGE ((size_t)4096)
-#define MAX_PIPES 4096
 #define MAX_PINS 64
-#define PIPE_SIZE ((size_t)65536)
 
 static uint64_t *filled;
 static size_t filled_size;
@@ -155,35 +152,6 @@ void memory_tmpfs(uint64_t mib)
         }
     }
     close(fd);
-    answer("@ok");
-}
-
-void memory_pipes(uint64_t mib)
-{
-    static int ends[MAX_PIPES][2];
-    static unsigned nr_pipes;
-    static char bytes[PIPE_SIZE];
-    const struct rlimit many = { 2 * MAX_PIPES + 64, 2 * MAX_PIPES + 64 };
-
-    setrlimit(RLIMIT_NOFILE, &many);
-    while (nr_pipes > mib * MIB / PIPE_SIZE) {
-        nr_pipes--;
-        close(ends[nr_pipes][0]);
-        close(ends[nr_pipes][1]);
-    }
-    if (mib == 0) {
-        /* What the kernel kept of them for the next ones. */
-        write_text("/proc/sys/vm/drop_caches", "3");
-    }
-    while (nr_pipes < mib * MIB / PIPE_SIZE && nr_pipes < MAX_PIPES) {
-        if (pipe2(ends[nr_pipes], O_CLOEXEC | O_NONBLOCK) != 0 ||
-            write(ends[nr_pipes][1], bytes, sizeof(bytes)) !=
-                (ssize_t)sizeof(bytes)) {
-            answer_errno("pipes");
-            return;
-        }
-        nr_pipes++;
-    }
     answer("@ok");
 }
 

@@ -38,6 +38,20 @@ bool grow_and_shrink(const struct sized *test);
  * grew and shrank since the last call. */
 uint64_t take_worst_distance(void);
 
+/* What stays plugged in the kernel zone, and the kernel's pages in it. */
+struct kept {
+    uint64_t size;
+    uint64_t nr_blocks;
+    uint64_t nr_slab;
+    uint64_t nr_tables;
+    uint64_t nr_other;
+    unsigned nr_looks;
+};
+
+/* Whether the guest has the same blocks as the device, and something of its kernel
+ * in each of them; and whether the device says that the rest is up to the guest. */
+bool explain_kept(const char *device, struct kept *kept);
+
 /* One result line for each letter of the list. */
 void check_sizes(void);      /* a, b */
 void check_pressure(void);   /* c */

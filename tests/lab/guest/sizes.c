@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* a, b: growing and shrinking, and what the host gets back; c: under pressure;
- * d: odd sizes; h: the feature bit. */
+/* a, b: growing and shrinking, and what the host gets back; d: odd sizes; h: the
+ * feature bit. */
 #include "guest/checks.h"
 
 #include <inttypes.h>
@@ -51,13 +51,15 @@ static bool is_size(const struct sized *test, uint64_t size)
         guest_number(0, "blocks %" PRIu64 " %" PRIu64, gpa, test->size);
     const uint64_t told = device_number(test->device, "recorded-size");
 
-    return expect(kib == base_kib + size / 1024,
-                  "the guest has %" PRIu64 " KiB more, not %" PRIu64,
-                  kib - base_kib, size / 1024) &
-           expect(nr_blocks == (size + 128 * MIB - 1) / (128 * MIB),
+    bool fine = expect(kib == base_kib + size / 1024,
+                       "the guest has %" PRIu64 " KiB more, not %" PRIu64,
+                       kib - base_kib, size / 1024);
+    fine = expect(nr_blocks == (size + 128 * MIB - 1) / (128 * MIB),
                   "the guest has %" PRIu64 " memory blocks for %" PRIu64 " MiB",
-                  nr_blocks, size / MIB) &
-           expect(told == size, "the listener has %" PRIu64 " bytes", told);
+                  nr_blocks, size / MIB) &&
+           fine;
+    return expect(told == size, "the listener has %" PRIu64 " bytes", told) &&
+           fine;
 }
 
 uint64_t take_worst_distance(void)
@@ -66,6 +68,37 @@ uint64_t take_worst_distance(void)
 
     worst_distance = 0;
     return distance;
+}
+
+static bool fill_it(const struct sized *test)
+{
+    const uint64_t touched = fill(test->device, test->fill_mib);
+    const uint64_t most =
+        test->is_movable && !test->is_populated ? touched : test->size;
+
+    result_note("%" PRIu64 " MiB of the fill are the device's", touched / MIB);
+    bool fine =
+        expect(touched != UINT64_MAX && touched >= 128 * MIB,
+               "the fill took %" PRIu64 " bytes of the device", touched);
+    fine = guest("check") != NULL && fine;
+    return is_resident(test, test->is_populated ? test->size : touched, most) &&
+           fine;
+}
+
+/* The kernel may have put something into its zone that cannot move. */
+static bool give_back_kernel(const struct sized *test)
+{
+    struct kept kept = { 0 };
+
+    if (monitor("resize %s 0", test->device) == NULL) {
+        return expect(false, "the resize is refused");
+    }
+    bool fine =
+        settle(test->device, 0, 20) || explain_kept(test->device, &kept);
+    fine = expect(kept.size <= 128 * MIB, "%" PRIu64 " MiB stay",
+                  kept.size / MIB) &&
+           fine;
+    return is_resident(test, 0, kept.size) && fine;
 }
 
 bool grow_and_shrink(const struct sized *test)
@@ -80,21 +113,9 @@ bool grow_and_shrink(const struct sized *test)
     if (test->is_movable) {
         fine = fine && is_resident(test, least, least);
     }
-    if (fine) {
-        const uint64_t touched = fill(test->device, test->fill_mib);
-
-        result_note("%" PRIu64 " MiB of the fill are the device's",
-                    touched / MIB);
-        fine =
-            expect(touched != UINT64_MAX && touched >= 128 * MIB,
-                   "the fill took %" PRIu64 " bytes of the device", touched) &
-            (guest("check") != NULL) &
-            is_resident(test, test->is_populated ? test->size : touched,
-                        test->is_movable && !test->is_populated ? touched
-                                                                : test->size);
-    }
     /* What stays must move away from what goes. */
-    fine = fine && guest("keep %" PRIu64, test->fill_mib / 8) != NULL &&
+    fine = fine && fill_it(test) &&
+           guest("keep %" PRIu64, test->fill_mib / 8) != NULL &&
            resize(test->device, some) && guest("check") != NULL &&
            is_resident(test, test->is_populated ? some : 0, some);
     if (test->is_movable) {
@@ -104,15 +125,8 @@ bool grow_and_shrink(const struct sized *test)
     if (test->is_movable) {
         fine = fine && resize(test->device, 0) && is_size(test, 0) &&
                is_resident(test, 0, 0);
-    } else if (fine && monitor("resize %s 0", test->device) != NULL) {
-        /* The kernel may have put something there that cannot move. */
-        const bool all = settle(test->device, 0, 20);
-        const uint64_t left = device_number(test->device, "size");
-
-        fine = expect(left <= 128 * MIB, "%" PRIu64 " MiB stay", left / MIB) &
-               is_resident(test, 0, left) &
-               expect(all || device_says(test->device, "stall", "guest"),
-                      "no reason for what stays");
+    } else {
+        fine = fine && give_back_kernel(test);
     }
     monitor("detach recorder %s", test->device);
     return fine;
@@ -142,79 +156,6 @@ void check_sizes(void)
            "resident memory was at most %" PRIu64
            " KiB off what was touched, at every step",
            take_worst_distance() / 1024);
-}
-
-/* How a shrink ended that the guest gave up. */
-struct stall {
-    uint64_t size; /* still plugged */
-    double after_s;
-    const char *reason;
-};
-
-/* Waits for that; its reason must be the guest's. */
-static bool wait_stalled(const char *device, struct stall *stall)
-{
-    const double start_s = now_s();
-
-    if (!wait_event("resize-stalled", device, 120)) {
-        return expect(false, "no stall in 120 s");
-    }
-    stall->after_s = now_s() - start_s;
-    stall->size = device_number(device, "size");
-    stall->reason =
-        device_says(device, "stall", "guest-refused")  ? "guest-refused"
-        : device_says(device, "stall", "guest-silent") ? "guest-silent"
-                                                       : "not by the guest";
-    return expect(device_says(device, "stall", "guest"),
-                  "the reason is not the guest's") &&
-           expect(stall->size > 0, "nothing is plugged");
-}
-
-void check_pressure(void)
-{
-    struct stall full = { .reason = "none" };
-    struct stall spliced = { .reason = "none" };
-    struct stall pinned = { .reason = "none" };
-    bool fine = guest("online online_movable") != NULL &&
-                resize("vmem0", 512 * MIB) && guest("tmpfs 600") != NULL;
-
-    forget_events();
-    fine = fine && monitor("resize vmem0 0") != NULL &&
-           wait_stalled("vmem0", &full) && guest("tmpfs 0") != NULL &&
-           resize("vmem0", 0);
-
-    fine = fine && resize("vmem0", 256 * MIB) && guest("pin 48") != NULL;
-    forget_events();
-    fine = fine && monitor("resize vmem0 0") != NULL &&
-           wait_stalled("vmem0", &spliced) && guest("pin 0") != NULL &&
-           resize("vmem0", 0);
-
-    fine = fine && guest("online online_kernel") != NULL &&
-           resize("vmem0", 256 * MIB) && guest("pipes 160") != NULL;
-    forget_events();
-    fine = fine && monitor("resize vmem0 0") != NULL &&
-           wait_stalled("vmem0", &pinned) && guest("pipes 0") != NULL &&
-           monitor("resize vmem0 0") != NULL;
-    /* The kernel puts things of its own there too, which do not go with the
-     * pipes: what stays is less than a memory block, and has its reason. */
-    const bool all = fine && settle("vmem0", 0, 30);
-    const uint64_t left = device_number("vmem0", "size");
-    fine = fine &&
-           expect(left <= 64 * MIB && left < pinned.size,
-                  "%" PRIu64 " MiB stay", left / MIB) &&
-           expect(all || device_says("vmem0", "stall", "guest"),
-                  "no reason for what stays");
-    result(fine, "c",
-           "full tmpfs: stalled at %" PRIu64
-           " MiB after %.0f s (%s), 0 when it "
-           "was freed; 48 MiB that pipes pin: %" PRIu64
-           " MiB after %.0f s (%s), 0 when they were freed; 160 MiB of the "
-           "kernel's in its zone: %" PRIu64 " MiB after %.0f s (%s), %" PRIu64
-           " MiB when they were freed%s",
-           full.size / MIB, full.after_s, full.reason, spliced.size / MIB,
-           spliced.after_s, spliced.reason, pinned.size / MIB, pinned.after_s,
-           pinned.reason, left / MIB,
-           all ? "" : ", stalled for the guest's reasons still");
 }
 
 void check_odd_sizes(void)
