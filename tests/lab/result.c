@@ -7,7 +7,8 @@
 static unsigned int nr_failures;
 
 /* In one write, so that nobody's line comes in between. */
-static void print_line(const char *start, const char *format, va_list args)
+__attribute__((format(printf, 2, 0))) static void
+print_line(const char *start, const char *format, va_list args)
 {
     char text[700];
     vsnprintf(text, sizeof(text), format, args);
@@ -15,8 +16,9 @@ static void print_line(const char *start, const char *format, va_list args)
     fflush(stdout);
 }
 
-static void print_result(const char *verdict, const char *name,
-                         const char *format, va_list args)
+__attribute__((format(printf, 3, 0))) static void
+print_result(const char *verdict, const char *name, const char *format,
+             va_list args)
 {
     char start[80];
     snprintf(start, sizeof(start), "%s %s: ", verdict, name);

@@ -235,7 +235,8 @@ bool guest_is_ready(double timeout_s)
     return false;
 }
 
-static const char *ask_guest(const char *format, va_list args)
+__attribute__((format(printf, 1, 0))) static const char *
+ask_guest(const char *format, va_list args)
 {
     char line[256];
 
