@@ -12,6 +12,7 @@
 
 #define ACK VMEM_RESPONSE_ACK
 #define NACK VMEM_RESPONSE_NACK
+#define BUSY VMEM_RESPONSE_BUSY
 #define ERROR VMEM_RESPONSE_ERROR
 #define NR_BLOCKS (RIG_REGION / RIG_BLOCK)
 #define NR_WORDS (NR_BLOCKS / 64)
@@ -644,6 +645,84 @@ static void load_inside(struct rig *rig)
         vmem_device_load(rig->device, &inside_saved, blocks, NR_WORDS, NULL);
 }
 
+/* A device that sleeps while it is restored: who froze it thaws it for the load. */
+static int restore_asleep(struct rig *rig, const struct stream *stream,
+                          struct vmem_error *err)
+{
+    int ret;
+
+    rig_thaw(rig, "sleep");
+    ret = load(rig, stream, err);
+    rig_freeze(rig, "sleep");
+    return ret;
+}
+
+static void a_device_that_sleeps_is_restored_and_wakes_up(void **u)
+{
+    struct target target = target_new();
+    struct rig *rig = target.rig;
+    struct vmem_error err = VMEM_ERROR_INIT;
+    struct stream stream;
+
+    (void)u;
+    save_source(&stream);
+    plug_others(rig);
+    rig_freeze(rig, "sleep");
+    assert_int_equal(load(rig, &stream, &err), -EBUSY);
+    rig_assert_error(&err, -EBUSY, VMEM_REASON_FROZEN, "sleep");
+    assert_int_equal(restore_asleep(rig, &stream, &err), 0);
+
+    /* Asleep as before, with another state. */
+    assert_true(vmem_region_is_frozen(rig->region));
+    assert_stream(rig, &stream);
+    rig_check(rig);
+    assert_int_equal(rig_plug(rig, 1, 1), BUSY);
+    assert_int_equal(rig_unplug(rig, 0, 1), BUSY);
+    assert_int_equal(rig_state(rig, 0, 1), VMEM_STATE_PLUGGED);
+
+    rig->nr_config_changed = 0;
+    rig_thaw(rig, "sleep");
+    assert_int_equal(rig->nr_config_changed, 1);
+    assert_int_equal(rig_plug(rig, 1, 1), ACK);
+    assert_int_equal(rig_unplug(rig, 60, 10), ACK);
+    rig_assert_plugged(rig, "0+2 3+4");
+    rig_check(rig);
+    rig_free(rig);
+}
+
+static void a_restore_that_fails_leaves_a_sleeper_as_it_was(void **u)
+{
+    struct target target = target_new();
+    struct rig *rig = target.rig;
+    struct vmem_error err = VMEM_ERROR_INIT;
+    struct stream before;
+    struct stream stream;
+
+    (void)u;
+    save_source(&stream);
+    plug_others(rig);
+    save(rig, &before);
+    rig_freeze(rig, "sleep");
+    rig_freeze(rig, "migration");
+    /* Held still by somebody else as well. */
+    assert_int_equal(restore_asleep(rig, &stream, &err), -EBUSY);
+    rig_assert_error(&err, -EBUSY, VMEM_REASON_FROZEN, "migration");
+    assert_null(strstr(err.message, "sleep"));
+    assert_stream(rig, &before);
+    rig_thaw(rig, "migration");
+    assert_true(vmem_region_is_frozen(rig->region));
+
+    target.listeners[1]->fail_always = true;
+    assert_int_equal(restore_asleep(rig, &stream, &err), -ENOSPC);
+    rig_assert_error(&err, -ENOSPC, VMEM_REASON_LISTENER_VETO, "chunks");
+    assert_stream(rig, &before);
+    target.listeners[1]->fail_always = false;
+    rig_thaw(rig, "sleep");
+    assert_int_equal(rig_plug(rig, 0, 1), ACK);
+    rig_assert_plugged(rig, "0+1 2+2 62+20");
+    rig_free(rig);
+}
+
 static void a_listener_cannot_load_and_a_notification_can(void **u)
 {
     struct rig *rig = rig_new_default();
@@ -1067,6 +1146,8 @@ int main(void)
         cmocka_unit_test(a_required_feature_must_have_been_accepted),
         cmocka_unit_test(a_malicious_stream_is_an_error_or_valid),
         cmocka_unit_test(while_frozen_nothing_is_loaded),
+        cmocka_unit_test(a_device_that_sleeps_is_restored_and_wakes_up),
+        cmocka_unit_test(a_restore_that_fails_leaves_a_sleeper_as_it_was),
         cmocka_unit_test(a_listener_cannot_load_and_a_notification_can),
         cmocka_unit_test(a_load_is_undone_whichever_listener_call_refuses),
         cmocka_unit_test(a_load_is_refused_by_who_keeps_what_goes),
