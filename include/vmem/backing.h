@@ -341,7 +341,7 @@ VMEM_API int vmem_backing_new_custom(struct vmem_vm *vm,
  * @param[out] err  Filled on failure; may be NULL.
  * @return 0 or a negative errno; on failure the backing stays as it is.
  * @retval -EBUSY    A region uses it.
- * @retval -EDEADLK  Called from a callback.
+ * @retval -EDEADLK  Called from a callback or from the log sink.
  * @threads{no other call on the backing may be running}
  * @since 0.1
  */

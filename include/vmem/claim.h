@@ -180,7 +180,9 @@ VMEM_API int vmem_discard_watcher_add(struct vmem_vm *vm,
  * Be told no longer.
  *
  * Waits for a running call of the watcher on another thread, so that @p opaque
- * may be freed afterwards. A watcher may remove itself.
+ * may be freed afterwards. A watcher may remove itself. Two callbacks on two
+ * threads must not take each other away, because both would wait: the watchers of
+ * two machines, or a watcher and the notification of a device that it frees.
  *
  * @param watcher   The watcher; gone on success. NULL is allowed and does
  *                  nothing.

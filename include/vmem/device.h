@@ -195,10 +195,11 @@ struct vmem_resize_status {
     uint64_t last_progress_ns; /**< When plugged_size last changed. */
     uint32_t state;            /**< An enum vmem_resize_state. */
     uint32_t reason;           /**< An enum vmem_resize_stall. */
-    uint32_t busy_reason;      /**< An enum vmem_reason of the last BUSY. */
-    int32_t busy_errno;        /**< Its negative errno. */
-    char
-        busy_by[VMEM_NAME_MAX + 1]; /**< Freezer's or listener's name, or "". */
+    uint32_t busy_reason;      /**< With #VMEM_STALL_HOST_BUSY: an enum
+                                     vmem_reason of the last BUSY; else 0. */
+    int32_t busy_errno;        /**< With that: its negative errno; else 0. */
+    char busy_by[VMEM_NAME_MAX + 1]; /**< With that: the freezer's or listener's
+                                          name, or ""; else "". */
 };
 
 /** What a trace event is about. */
@@ -386,17 +387,18 @@ VMEM_API int vmem_device_new(struct vmem_region *region,
  * Free a device and its source, whatever is plugged.
  *
  * Plugged memory is not touched; what is retained is tried once more, but for
- * what #VMEM_DEVICE_KEEP_MEMORY keeps. Waits for a running notification on another thread (so two notifications must not free each
- * other's device);
- * may be called from one of its own. To take a device away from a running
- * guest, ask vmem_device_check_removable() first.
+ * what #VMEM_DEVICE_KEEP_MEMORY keeps. Waits for a running notification on
+ * another thread (so two notifications must not free each other's device); may be
+ * called from one of its own. To take a device away from a running guest, ask
+ * vmem_device_check_removable() first.
  *
  * @param device    The device; NULL is allowed and does nothing.
  * @param[out] err  Filled on failure; may be NULL.
  * @return 0 or a negative errno; on failure the device stays as it is.
  * @retval -EBUSY    The region has listeners, which would be told that
  *                   everything is populated, or is frozen.
- * @retval -EDEADLK  Called from a listener, backing or walk callback.
+ * @retval -EDEADLK  Called from a listener, backing or walk callback, or from the
+ *                   log sink.
  * @threads{no other call on the device may be running}
  * @since 0.1
  */
@@ -405,6 +407,11 @@ VMEM_API int vmem_device_free(struct vmem_device *device,
 
 /**
  * May the device be taken away from a running guest?
+ *
+ * Judges what the guest has and may ask for. A driver that has not accepted
+ * #VMEM_DEVICE_F_UNPLUGGED_INACCESSIBLE (vmem_device_info::driver_features) may
+ * also read memory that is unplugged, and would miss it: that is for the host to
+ * judge.
  *
  * @param device    The device.
  * @param[out] err  Filled with the reason on failure; may be NULL.

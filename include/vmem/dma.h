@@ -461,7 +461,7 @@ VMEM_API int vmem_dma_new_iommufd(struct vmem_vm *vm,
  * @param[out] err  Filled on failure, naming what is attached; may be NULL.
  * @return 0 or a negative errno; on failure the mapper stays as it is.
  * @retval -EBUSY    Something is attached.
- * @retval -EDEADLK  Called from a callback.
+ * @retval -EDEADLK  Called from a callback or from the log sink.
  * @threads{no other call on the mapper may be running}
  * @since 0.1
  */

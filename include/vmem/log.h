@@ -21,8 +21,8 @@ VMEM_BEGIN_DECLS
  * #VMEM_LOG_BURST records a second and VM, the next one says how many were
  * suppressed. The sink is called after all locks are dropped, by several threads
  * at once if several log. Any call is legal in it but those that free a machine,
- * backing, region or device (-EDEADLK), because the call that logs is not over; a
- * call that logs again calls the sink again.
+ * backing, region, device or mapper (-EDEADLK), because the call that logs is not
+ * over; a call that logs again calls the sink again.
  * @{
  */
 

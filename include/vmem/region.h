@@ -110,7 +110,7 @@ VMEM_API int vmem_region_new(struct vmem_vm *vm,
  * @param[out] err  Filled on failure; may be NULL.
  * @return 0 or a negative errno; on failure the region stays as it is.
  * @retval -EBUSY    Sources, devices, listeners or freezers are left.
- * @retval -EDEADLK  Called from a callback.
+ * @retval -EDEADLK  Called from a callback or from the log sink.
  * @threads{no other call on the region may be running}
  * @since 0.1
  */

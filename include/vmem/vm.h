@@ -19,13 +19,14 @@ VMEM_BEGIN_DECLS
  * @brief The root of everything: one per virtual machine.
  *
  * A vmem_vm holds the log sink, the clock, one discard policy (see @ref claim)
- * and the list of what was made in it. Backings, regions and devices belong to
- * one vmem_vm. There is no global state: several machines in one process do
- * not know of each other.
+ * and the list of what was made in it. Backings, regions, devices and mappers
+ * belong to one vmem_vm. There is no global state: several machines in one process
+ * do not know of each other.
  *
- * Objects are freed children first: devices and listeners, then regions, then
- * backings, then the vmem_vm; the other way round is refused with -EBUSY and
- * the names of what is left.
+ * Objects are freed children first: attachments and listeners, then devices,
+ * sources and mappers, then regions, then backings; claims and watchers at any
+ * time; then the vmem_vm. The other way round is refused with -EBUSY and the names
+ * of what is left.
  *
  * While a callback of a listener, a custom backing or a walk runs on a thread,
  * that thread may query but not change any region of the same vmem_vm
@@ -78,8 +79,10 @@ VMEM_API int vmem_vm_new(const struct vmem_vm_config *config,
  * @param vm        The machine; NULL is allowed and does nothing.
  * @param[out] err  Filled on failure; may be NULL.
  * @return 0 or a negative errno; on failure the machine stays as it is.
- * @retval -EBUSY    Backings, regions, devices, claims or watchers are left.
- * @retval -EDEADLK  Called from a callback that holds one of its regions.
+ * @retval -EBUSY    Backings, regions, devices, mappers, claims or watchers are
+ *                   left.
+ * @retval -EDEADLK  Called from a callback that holds one of its locks, or from its
+ *                   log sink.
  * @threads{no other call on the machine may be running}
  * @since 0.1
  */
