@@ -22,6 +22,7 @@ struct ioas {
     int fd; /* the host's */
     uint32_t id;
     bool maps_files; /* until the kernel says that it does not */
+    int other_fd; /* the last file that is mapped by its memory only, or -1 */
     struct vmemi_dma_words words;
 };
 
@@ -71,21 +72,30 @@ static int map_memory(const struct ioas *ioas,
 
 /* By its file where that can be done, because then neither mprotect nor a mapping
  * over it is in the way. Kernels before Linux 6.13 cannot, and say so each time
- * in the same way; a file that is no memfd is refused by all. */
+ * in the same way; a file that is no memfd is refused by all. Not asked again for
+ * a file whose memory was taken instead: should the host close it and open a memfd
+ * that gets its number, its memory is mapped, which is right too. */
 static int ioas_map(const struct vmem_dma_mapping *mapping, void *opaque)
 {
     struct ioas *ioas = opaque;
+    bool is_refused = false;
+    int ret;
 
-    if (ioas->maps_files && mapping->fd >= 0) {
-        int ret = map_file(ioas, mapping);
-
+    if (ioas->maps_files && mapping->fd >= 0 && mapping->fd != ioas->other_fd) {
+        ret = map_file(ioas, mapping);
         if (ret == -ENOTTY || ret == -EOPNOTSUPP) {
             ioas->maps_files = false;
-        } else if (ret != -EINVAL && ret != -EBADF) {
+        } else if (ret == -EINVAL || ret == -EBADF) {
+            is_refused = true;
+        } else {
             return ret;
         }
     }
-    return map_memory(ioas, mapping);
+    ret = map_memory(ioas, mapping);
+    if (is_refused && ret == 0) {
+        ioas->other_fd = mapping->fd;
+    }
+    return ret;
 }
 
 /* Not atomic for more than one mapping, so it is asked for one at a time
@@ -222,6 +232,7 @@ int vmemi_iommufd_open(int iommufd, uint32_t ioas_id,
     }
     *ioas = asked;
     ioas->maps_files = true;
+    ioas->other_fd = -1;
     ioas->words.mappings_limit = "iommufd has no limit";
     ioas->words.memlock_of = "this user or process";
     ioas->words.page_size = backend.page_sizes;
