@@ -220,7 +220,9 @@ struct vmem_dma_ops {
 /** A window of a region, and where the device finds it. */
 struct vmem_dma_attach_config {
     size_t struct_size;         /**< sizeof(struct vmem_dma_attach_config). */
-    const char *name;           /**< Appears in diagnostics; required. */
+    const char *name;           /**< Appears in diagnostics, as
+                                     "mapper/attachment", which has at most
+                                     #VMEM_NAME_MAX bytes; required. */
     struct vmem_region *region; /**< Of the mapper's machine. */
     struct vmem_range window;   /**< In the region; size 0 at offset 0: all. */
     uint64_t iova;              /**< Of the window's first byte; 0 with
@@ -245,7 +247,7 @@ struct vmem_dma_attach_config {
 /** Memory that is never discarded, and where the device finds it. */
 struct vmem_dma_static_config {
     size_t struct_size; /**< sizeof(struct vmem_dma_static_config). */
-    const char *name;   /**< Appears in diagnostics; required. */
+    const char *name;   /**< As in vmem_dma_attach_config; required. */
     uint64_t iova;      /**< Of the first byte. */
     uint64_t size;      /**< Bytes. */
     void *hva;          /**< Where it is mapped in this process. */
@@ -290,11 +292,16 @@ struct vmem_dma_verdict {
     uint64_t granularity;   /**< Bytes of one mapping. */
     uint64_t recommended_block_size; /**< The smallest power of two, not below
                                the granularity, with which everything fits what
-                               is available, bytes; 0: there is none. */
+                               is available, bytes; 0: there is none, or it is
+                               pinned bytes that are short. */
     uint64_t max_pinned_size;        /**< The limit, or #VMEM_DMA_UNLIMITED. */
     uint64_t pinned_size;            /**< Bytes that others pin or want. */
     uint64_t requested_pinned_size;  /**< Bytes pinned for what is requested. */
-    uint64_t worst_case_pinned_size; /**< If everything is populated. */
+    uint64_t worst_case_pinned_size; /**< If everything is populated. With
+                               #VMEM_DMA_VIOMMU, if each of nr_worst_case
+                               mappings is of the whole window: the guest may
+                               map the same memory at many IOVAs, and each
+                               pins. */
 };
 
 /** What a mapper is; filled by vmem_dma_get_info(). */
@@ -327,8 +334,9 @@ struct vmem_dma_stats {
     uint64_t stuck_size;         /**< Bytes of these. */
     uint64_t nr_maps;            /**< Calls of map so far. */
     uint64_t nr_unmaps;          /**< Calls of unmap so far. */
-    uint64_t nr_map_errors;      /**< Of these, failed. */
-    uint64_t nr_unmap_errors;    /**< Failed, or said too few bytes. */
+    uint64_t nr_map_errors;      /**< Maps that failed. */
+    uint64_t nr_unmap_errors;    /**< Unmaps that failed, or said too few
+                                      bytes. */
     uint64_t nr_commit_errors;   /**< Commits that failed. */
     uint64_t nr_budget_refusals; /**< Maps not tried: a limit was reached. */
     uint64_t nr_stuck_refusals;  /**< Maps not tried: something is stuck. */
@@ -533,7 +541,8 @@ VMEM_API int vmem_dma_plan(const struct vmem_dma_plan_config *config,
  *                         @ownership{the caller's, gone with vmem_dma_detach()}
  * @param[out] err         Filled on failure; may be NULL.
  * @return 0, a negative errno, or what the backend's map said.
- * @retval -EINVAL    NULL, unknown flag, an empty window, a granularity that is
+ * @retval -EINVAL    NULL, unknown flag, reserved is not 0, a flag for an fd
+ *                    without one, an empty window, a granularity that is
  *                    no power of two, is coarser than the region's blocks, or
  *                    finer than an IOMMU page; a window, IOVA or address that is
  *                    not a multiple of the smallest page; no address (or file,
@@ -541,7 +550,8 @@ VMEM_API int vmem_dma_plan(const struct vmem_dma_plan_config *config,
  *                    machine.
  * @retval -ERANGE    The window leaves the region, the granularity exceeds the
  *                    largest mapping, more is requested than the window has, too
- *                    many chunks (#VMEM_BITMAP_MAX_BLOCKS), or a long name.
+ *                    many chunks (#VMEM_BITMAP_MAX_BLOCKS), or a long name with
+ *                    the mapper's.
  * @retval -EOVERFLOW IOVA, address or file offset and size wrap.
  * @retval -EEXIST    Something is attached or mapped at these IOVAs.
  * @retval -EBUSY     A claim conflicts; the message names the holders.
@@ -563,7 +573,7 @@ VMEM_API int vmem_dma_attach(struct vmem_dma *dma,
  * Attach memory that is never discarded, and map all of it.
  *
  * For boot memory that no region describes. It is one mapping, or as few as the
- * largest mapping of the backend allows.
+ * largest power of two in the largest mapping of the backend allows.
  *
  * @param dma              The mapper.
  * @param config           What to attach. @ownership{copied}
@@ -573,8 +583,9 @@ VMEM_API int vmem_dma_attach(struct vmem_dma *dma,
  * @param[out] err         Filled on failure; may be NULL.
  * @return 0, a negative errno, or what the backend's map said; on failure
  *         everything is undone.
- * @retval -EINVAL    NULL, unknown flag, size 0, something is not a multiple of
- *                    the smallest page, or no address or file is given.
+ * @retval -EINVAL    NULL, unknown flag, reserved is not 0, a flag for an fd
+ *                    without one, size 0, something is not a multiple of the
+ *                    smallest page, or no address or file is given.
  * @retval -ERANGE    A long name, or too many mappings
  *                    (#VMEM_BITMAP_MAX_BLOCKS).
  * @retval -EOVERFLOW IOVA, address or file offset and size wrap.
@@ -639,7 +650,10 @@ VMEM_API int vmem_dma_retry_unmaps(struct vmem_dma *dma,
  * Visit what is mapped, one call for each run.
  *
  * For queries of dirty pages: each run consists of whole mappings, which is what
- * the kernel asks of such a query. A run is contiguous in IOVA and in memory.
+ * the kernel asks of such a query. A run is contiguous in IOVA and in memory, and
+ * as long as that goes: where the kernel limits the bitmap of one query (type1
+ * says max_dirty_bitmap_size in its capability for migration, 256 MiB or 8 TiB of
+ * 4 KiB pages), the host cuts a longer run at multiples of the granularity.
  * Stuck mappings are left out, since their memory is the guest's no more. Runs of
  * one attachment are ascending, guest mappings of a virtual IOMMU follow, each on
  * its own.
@@ -709,13 +723,14 @@ VMEM_API int vmem_dma_viommu_map(struct vmem_dma_attachment *target,
  *
  * @param dma            The mapper.
  * @param iova           First address.
- * @param size           Bytes; UINT64_MAX from 0 means everything.
+ * @param size           Bytes, up to the last one there is; UINT64_MAX from 0 means
+ *                       everything, for no mapping has the last byte alone.
  * @param[out] unmapped  Bytes unmapped, also on failure; may be NULL.
  * @param[out] err       Filled on failure; may be NULL.
  * @return 0, a negative errno, or what the backend's unmap said.
  * @retval -EINVAL    NULL or empty.
  * @retval -ERANGE    A mapping would be cut.
- * @retval -EOVERFLOW iova + size wraps.
+ * @retval -EOVERFLOW The last byte is behind the last address.
  * @retval -EBUSY     Something is stuck without an error of the backend.
  * @retval -EDEADLK   Called from a callback.
  * @threads{any thread; not from listener, backing and walk callbacks}

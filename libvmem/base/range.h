@@ -59,4 +59,11 @@ static inline uint64_t vmemi_add_saturating(uint64_t a, uint64_t b)
     return a > UINT64_MAX - b ? UINT64_MAX : a + b;
 }
 
+static inline uint64_t vmemi_multiply_saturating(uint64_t a, uint64_t b)
+{
+    uint64_t product;
+
+    return __builtin_mul_overflow(a, b, &product) ? UINT64_MAX : product;
+}
+
 #endif /* VMEMI_BASE_RANGE_H */

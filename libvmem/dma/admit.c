@@ -2,6 +2,7 @@
 /* Who may be attached: nothing is at its IOVAs, and the budget allows it. */
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 
 #include "base/error.h"
 #include "base/range.h"
@@ -45,6 +46,25 @@ static int check_free(const struct vmem_dma_attachment *attachment,
     return 0;
 }
 
+/* What helps: a text for people, written where there is room. */
+static const char *advise(const struct vmem_dma_attachment *attachment,
+                          const struct vmem_dma_verdict *verdict, char *text,
+                          size_t size)
+{
+    const uint64_t block_size = verdict->recommended_block_size;
+
+    if (verdict->bound == VMEM_DMA_BOUND_PINNED) {
+        return "attach less or raise the limit";
+    }
+    if (attachment->region == NULL || attachment->is_target ||
+        block_size <= verdict->granularity) {
+        return "raise the limit";
+    }
+    snprintf(text, size, "use blocks of 0x%" PRIx64 " bytes or raise the limit",
+             block_size);
+    return text;
+}
+
 static int check_fit(const struct vmem_dma_attachment *attachment,
                      const struct vmem_dma_verdict *verdict, uint64_t flags,
                      struct vmem_error *err)
@@ -61,18 +81,19 @@ static int check_fit(const struct vmem_dma_attachment *attachment,
                                    verdict->requested_pinned_size)
             : vmemi_add_saturating(verdict->nr_taken, verdict->nr_requested);
     struct vmem_dma *dma = attachment->dma;
+    char advice[80];
 
     if (verdict->fit == VMEM_DMA_FIT_OK) {
         return 0;
     }
     if (verdict->fit == VMEM_DMA_FIT_IMPOSSIBLE || is_strict) {
-        return vmemi_fail(err, -ENOSPC, VMEM_REASON_BUDGET, NULL,
-                          "attachment \"%s\" %s the limit of %s: %" PRIu64
-                          " of %" PRIu64 "; block size that fits: 0x%" PRIx64,
-                          attachment->name.text,
-                          verdict->fit == VMEM_DMA_FIT_TIGHT ? "is near"
-                                                             : "exceeds",
-                          what, used, limit, verdict->recommended_block_size);
+        return vmemi_fail(
+            err, -ENOSPC, VMEM_REASON_BUDGET, NULL,
+            "attachment \"%s\" %s the limit of %s: %" PRIu64 " of %" PRIu64
+            "; %s",
+            attachment->name.text,
+            verdict->fit == VMEM_DMA_FIT_TIGHT ? "is near" : "exceeds", what,
+            used, limit, advise(attachment, verdict, advice, sizeof(advice)));
     }
     vmemi_log_add(&dma->vm->log, dma->log, VMEM_LOG_WARNING, VMEM_BLAME_HOST,
                   VMEM_LOG_CODE_DMA_NEAR, attachment->name.text,

@@ -43,8 +43,10 @@ static uint32_t judge_limit(uint64_t limit, uint64_t left, uint64_t wanted)
     if (wanted > left) {
         return VMEM_DMA_FIT_IMPOSSIBLE;
     }
-    return left - wanted < limit / VMEM_DMA_NEAR ? VMEM_DMA_FIT_TIGHT
-                                                 : VMEM_DMA_FIT_OK;
+    /* Rounded up: of a limit of 7, none left is less than an eighth. */
+    return left - wanted < limit / VMEM_DMA_NEAR + (limit % VMEM_DMA_NEAR != 0)
+               ? VMEM_DMA_FIT_TIGHT
+               : VMEM_DMA_FIT_OK;
 }
 
 void vmemi_dma_judge(struct vmem_dma_verdict *verdict,
@@ -66,6 +68,11 @@ void vmemi_dma_judge(struct vmem_dma_verdict *verdict,
                                                      : VMEM_DMA_BOUND_PINNED;
     verdict->recommended_block_size = vmemi_dma_fitting_size(
         range, verdict->granularity, verdict->nr_available);
+    if (verdict->fit == VMEM_DMA_FIT_IMPOSSIBLE &&
+        verdict->bound == VMEM_DMA_BOUND_PINNED) {
+        /* Larger blocks pin as much. */
+        verdict->recommended_block_size = 0;
+    }
 }
 
 /* Mapped or stuck now. */
@@ -76,6 +83,33 @@ static uint64_t live_chunks(const struct vmem_dma_attachment *attachment)
     }
     return vmem_bitmap_get_nr_set(attachment->mapped) +
            vmem_bitmap_get_nr_set(attachment->stuck);
+}
+
+static bool is_live(const struct vmem_dma_attachment *attachment,
+                    uint64_t chunk)
+{
+    return vmem_bitmap_is_set(attachment->mapped, chunk) ||
+           vmem_bitmap_is_set(attachment->stuck, chunk);
+}
+
+/* Their bytes: the window may cut the first and the last chunk. */
+static uint64_t live_size(const struct vmem_dma_attachment *attachment,
+                          uint64_t nr_live)
+{
+    const uint64_t nr_chunks = attachment->nr_chunks;
+    uint64_t size;
+
+    if (nr_live == 0 || nr_live == nr_chunks) {
+        return nr_live == 0 ? 0 : attachment->window.size;
+    }
+    size = nr_live << attachment->chunk_shift;
+    for (uint64_t chunk = 0; chunk < nr_chunks; chunk += nr_chunks - 1) {
+        if (is_live(attachment, chunk)) {
+            size -= ((uint64_t)1 << attachment->chunk_shift) -
+                    vmemi_dma_chunk_range(attachment, chunk, 1).size;
+        }
+    }
+    return size;
 }
 
 /* What is mapped now, and what others want and do not have yet. */
@@ -94,15 +128,13 @@ static void count_taken(const struct vmem_dma_attachment *self,
         const bool is_leaving = vmemi_dma_is_leaving(other);
         const uint64_t nr_wanted = is_leaving ? 0 : other->nr_requested;
         const uint64_t wanted_size = is_leaving ? 0 : other->requested_size;
-        const uint64_t live = live_chunks(other);
-        const uint64_t live_size = live == other->nr_chunks
-                                       ? other->window.size
-                                       : live << other->chunk_shift;
+        const uint64_t nr_live = live_chunks(other);
 
         verdict->nr_taken = vmemi_add_saturating(
-            verdict->nr_taken, subtract_saturating(nr_wanted, live));
+            verdict->nr_taken, subtract_saturating(nr_wanted, nr_live));
         verdict->pinned_size = vmemi_add_saturating(
-            verdict->pinned_size, subtract_saturating(wanted_size, live_size));
+            verdict->pinned_size,
+            subtract_saturating(wanted_size, live_size(other, nr_live)));
     }
 }
 
@@ -121,7 +153,12 @@ void vmemi_dma_judge_attachment(const struct vmem_dma_attachment *attachment,
         attachment->is_target ? dma->max_guest_mappings : attachment->nr_chunks;
     verdict->requested_pinned_size =
         vmemi_max(attachment->requested_size, now_size);
-    verdict->worst_case_pinned_size = attachment->window.size;
+    /* A guest may point any number of IOVAs at the same memory; each pins. */
+    verdict->worst_case_pinned_size =
+        attachment->is_target
+            ? vmemi_multiply_saturating(verdict->nr_worst_case,
+                                        attachment->window.size)
+            : attachment->window.size;
     count_taken(attachment, verdict);
     vmemi_dma_judge(verdict, &attachment->window);
 }
@@ -138,7 +175,7 @@ static int refuse_mappings(const struct vmem_dma_attachment *attachment,
                             others));
 
     vmemi_add_locked(&dma->nr_budget_refusals, 1);
-    if (size == 0) {
+    if (size == 0 || attachment->is_target) {
         return vmemi_dma_refuse(
             dma, -ENOSPC, VMEM_REASON_BUDGET, attachment->name.text,
             "iova 0x%" PRIx64 ": %" PRIu64 " mappings and %" PRIu64
@@ -169,7 +206,7 @@ int vmemi_dma_check_budget(const struct vmem_dma_attachment *attachment,
         return vmemi_dma_refuse(
             dma, -ENOSPC, VMEM_REASON_BUDGET, attachment->name.text,
             "iova 0x%" PRIx64 ": 0x%" PRIx64 " bytes are pinned, 0x%" PRIx64
-            " more exceed the limit of 0x%" PRIx64,
+            " more exceed the limit of 0x%" PRIx64 "; raise it",
             iova, pinned, size, dma->max_pinned_size);
     }
     return 0;

@@ -26,9 +26,9 @@ static int set_name(const struct vmem_dma *dma, const char *name,
     if (ret < 0) {
         return ret;
     }
+    /* Not cut: two that differ at the end would have one name. */
     snprintf(full, sizeof(full), "%s/%s", dma->name.text, own.text);
-    full[VMEM_NAME_MAX] = '\0';
-    return vmemi_name_set(&attachment->name, full, "attachment name", err);
+    return vmemi_name_set(&attachment->name, full, "mapper/attachment", err);
 }
 
 static int check_flags(const struct vmem_dma_attachment *attachment,
@@ -40,6 +40,25 @@ static int check_flags(const struct vmem_dma_attachment *attachment,
     return vmemi_fail(err, -EINVAL, VMEM_REASON_ARGUMENT, NULL,
                       "attachment \"%s\": unknown flags 0x%" PRIx64,
                       attachment->name.text, flags & ~known);
+}
+
+/* What a later version may give a meaning to, and a file that is none. */
+static int check_unused(const struct vmem_dma_attachment *attachment,
+                        uint64_t flags, uint32_t reserved,
+                        struct vmem_error *err)
+{
+    if (reserved != 0) {
+        return vmemi_fail(err, -EINVAL, VMEM_REASON_ARGUMENT, NULL,
+                          "attachment \"%s\": reserved is %" PRIu32
+                          ", must be 0",
+                          attachment->name.text, reserved);
+    }
+    if ((flags & VMEM_DMA_HAS_FD) != 0 && attachment->fd < 0) {
+        return vmemi_fail(err, -EINVAL, VMEM_REASON_ARGUMENT, NULL,
+                          "attachment \"%s\": VMEM_DMA_HAS_FD, but fd is %d",
+                          attachment->name.text, attachment->fd);
+    }
+    return 0;
 }
 
 /* One number that has to be a multiple of the IOMMU's smallest page. */
@@ -217,7 +236,10 @@ int vmemi_dma_check_attach(struct vmem_dma *dma,
     }
     set_protection(attachment, config->flags);
     find_memory(config, attachment);
-    ret = check_window(config, attachment, err);
+    ret = check_unused(attachment, config->flags, config->reserved, err);
+    if (ret == 0) {
+        ret = check_window(config, attachment, err);
+    }
     if (ret == 0) {
         ret = check_iova(attachment, err);
     }
@@ -253,6 +275,9 @@ int vmemi_dma_check_static(struct vmem_dma *dma,
     ret = set_name(dma, config->name, attachment, err);
     if (ret == 0) {
         ret = check_flags(attachment, config->flags, STATIC_FLAGS, err);
+    }
+    if (ret == 0) {
+        ret = check_unused(attachment, config->flags, config->reserved, err);
     }
     if (ret == 0 && config->size == 0) {
         ret = vmemi_fail(err, -EINVAL, VMEM_REASON_ARGUMENT, NULL,

@@ -8,13 +8,6 @@
 #include "base/sized.h"
 #include "dma/mapper.h"
 
-static uint64_t multiply_saturating(uint64_t a, uint64_t b)
-{
-    uint64_t product;
-
-    return __builtin_mul_overflow(a, b, &product) ? UINT64_MAX : product;
-}
-
 static int check(const struct vmem_dma_plan_config *config,
                  struct vmem_error *err)
 {
@@ -79,9 +72,9 @@ int vmem_dma_plan(const struct vmem_dma_plan_config *host_config,
                                   : VMEM_DMA_UNLIMITED;
     verdict.pinned_size = config.pinned_size;
     verdict.requested_pinned_size =
-        multiply_saturating(requested.size, nr_containers);
+        vmemi_multiply_saturating(requested.size, nr_containers);
     verdict.worst_case_pinned_size =
-        multiply_saturating(all.size, nr_containers);
+        vmemi_multiply_saturating(all.size, nr_containers);
     vmemi_dma_judge(&verdict, &all);
     vmemi_sized_write(host_verdict, &verdict, sizeof(verdict));
     return 0;

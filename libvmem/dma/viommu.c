@@ -25,42 +25,91 @@ static int fail_request(const struct vmem_dma_attachment *target, int code,
                       target->name.text, what, value, relation, limit);
 }
 
+static int check_aligned(const struct vmem_dma_attachment *target,
+                         const char *what, uint64_t value,
+                         struct vmem_error *err)
+{
+    const uint64_t page_size = target->dma->page_size;
+
+    if ((value & (page_size - 1)) == 0) {
+        return 0;
+    }
+    return fail_request(target, -EINVAL, VMEM_REASON_ALIGNMENT, what, value,
+                        "is not a multiple of the smallest IOMMU page",
+                        page_size, err);
+}
+
+/* Where something of this size starts. */
+static int check_start(const struct vmem_dma_attachment *target,
+                       const char *what, uint64_t start, uint64_t size,
+                       struct vmem_error *err)
+{
+    uint64_t end;
+
+    if (__builtin_add_overflow(start, size, &end)) {
+        return fail_request(target, -EOVERFLOW, VMEM_REASON_OVERFLOW, what,
+                            start, "wraps with size", size, err);
+    }
+    return check_aligned(target, what, start, err);
+}
+
+/* Does the window have all of it? */
+static int check_inside(const struct vmem_dma_attachment *target,
+                        const struct vmem_range *range, struct vmem_error *err)
+{
+    const struct vmem_range *window = &target->window;
+
+    if (range->offset < window->offset) {
+        return fail_request(target, -ERANGE, VMEM_REASON_RANGE, "offset",
+                            range->offset, "is before the window at",
+                            window->offset, err);
+    }
+    if (vmemi_range_end(range) > vmemi_range_end(window)) {
+        return fail_request(target, -ERANGE, VMEM_REASON_RANGE, "end",
+                            vmemi_range_end(range),
+                            "is behind the window, which ends at",
+                            vmemi_range_end(window), err);
+    }
+    return 0;
+}
+
 /* What does not depend on what is mapped. */
 static int check_request(const struct vmem_dma_attachment *target,
                          const struct vmemi_dma_guest *guest,
                          struct vmem_error *err)
 {
-    const uint64_t known = VMEM_DMA_READ | VMEM_DMA_WRITE;
+    const uint32_t known = VMEM_DMA_READ | VMEM_DMA_WRITE;
     const struct vmem_dma *dma = target->dma;
     const struct vmem_range *range = &guest->range;
-    uint64_t end;
+    int ret;
 
-    if (!target->is_target || range->size == 0 || guest->protection == 0 ||
-        (guest->protection & ~known) != 0) {
-        return fail_request(target, -EINVAL, VMEM_REASON_ARGUMENT,
-                            "it is no target of a virtual IOMMU, or size",
-                            range->size,
-                            "or protection is wrong:", guest->protection, err);
+    if (!target->is_target) {
+        return vmemi_fail(err, -EINVAL, VMEM_REASON_ARGUMENT, NULL,
+                          "attachment \"%s\" is no target of a virtual IOMMU: "
+                          "it has no VMEM_DMA_VIOMMU",
+                          target->name.text);
     }
-    if (__builtin_add_overflow(guest->iova, range->size, &end) ||
-        __builtin_add_overflow(range->offset, range->size, &end)) {
-        return fail_request(target, -EOVERFLOW, VMEM_REASON_OVERFLOW,
-                            "iova or offset + size", range->size, "wraps from",
-                            guest->iova, err);
+    if (range->size == 0) {
+        return fail_request(target, -EINVAL, VMEM_REASON_ARGUMENT, "iova",
+                            guest->iova, "is mapped with size", 0, err);
     }
-    if (((guest->iova | range->offset | range->size) & (dma->page_size - 1)) !=
-        0) {
-        return fail_request(target, -EINVAL, VMEM_REASON_ALIGNMENT,
-                            "iova, offset or size",
-                            guest->iova | range->offset | range->size,
-                            "is not a multiple of the smallest IOMMU page",
-                            dma->page_size, err);
+    if (guest->protection == 0 || (guest->protection & ~known) != 0) {
+        return fail_request(target, -EINVAL, VMEM_REASON_ARGUMENT, "protection",
+                            guest->protection, "is none or unknown, known are",
+                            known, err);
     }
-    if (range->offset < target->window.offset ||
-        end > vmemi_range_end(&target->window)) {
-        return fail_request(target, -ERANGE, VMEM_REASON_RANGE, "offset",
-                            range->offset, "leaves the window of size",
-                            target->window.size, err);
+    ret = check_start(target, "iova", guest->iova, range->size, err);
+    if (ret == 0) {
+        ret = check_start(target, "offset", range->offset, range->size, err);
+    }
+    if (ret == 0) {
+        ret = check_aligned(target, "size", range->size, err);
+    }
+    if (ret == 0) {
+        ret = check_inside(target, range, err);
+    }
+    if (ret < 0) {
+        return ret;
     }
     if (range->size > dma->backend.max_size) {
         return fail_request(target, -ERANGE, VMEM_REASON_RANGE, "size",
@@ -291,7 +340,7 @@ int vmem_dma_viommu_unmap(struct vmem_dma *dma, uint64_t iova, uint64_t size,
         return vmemi_fail(err, -EINVAL, VMEM_REASON_ARGUMENT, NULL,
                           "vmem_dma_viommu_unmap: dma is NULL or size 0");
     }
-    if (size > UINT64_MAX - iova) {
+    if (size - 1 > UINT64_MAX - iova) {
         return vmemi_fail(err, -EOVERFLOW, VMEM_REASON_OVERFLOW, NULL,
                           "mapper \"%s\": iova 0x%" PRIx64 " + 0x%" PRIx64
                           " wraps",

@@ -155,6 +155,14 @@ static void bad_configs_are_refused(void **state)
             it.config.flags = VMEM_DMA_VIOMMU;
             it.config.granularity = PAGE);
     REFUSED(-EINVAL, "struct_size", it.config.struct_size = 8);
+    REFUSED(-EINVAL, "reserved is 7, must be 0", it.config.reserved = 7);
+    REFUSED(-EINVAL, "VMEM_DMA_HAS_FD, but fd is -1",
+            it.config.flags = VMEM_DMA_HAS_FD;
+            it.config.fd = -1);
+    /* Not cut: "fake/" and this are 64 bytes. */
+    REFUSED(-ERANGE, "mapper/attachment \"fake/",
+            it.config.name = "12345678901234567890123456789012345678901234567"
+                             "890123456789");
     assert_int_equal(fake_dma_stats(&it.fake).nr_maps, 0);
     it.config = good;
     close_world(&it);
@@ -443,6 +451,8 @@ static void a_near_limit_is_told_or_refused(void **state)
     it.config.flags = VMEM_DMA_STRICT;
     assert_int_equal(try_attach(&it, &verdict, &err), -ENOSPC);
     assert_non_null(strstr(err.message, "is near the limit of mappings"));
+    assert_non_null(
+        strstr(err.message, "; use blocks of 0x200000 bytes or raise"));
     /* Nothing is said of the limit that there is not. */
     assert_null(strstr(err.message, "18446744073709551615"));
     assert_int_equal(verdict.recommended_block_size, 2 * MIB);
@@ -472,6 +482,9 @@ static void pinned_bytes_are_judged(void **state)
     it.config.requested_size = 33 * MIB;
     assert_int_equal(try_attach(&it, &verdict, &err), -ENOSPC);
     assert_non_null(strstr(err.message, "exceeds the limit of pinned bytes"));
+    /* No block size pins less. */
+    assert_non_null(strstr(err.message, "; attach less or raise the limit"));
+    assert_int_equal(verdict.recommended_block_size, 0);
     close_world(&it);
 }
 
@@ -511,6 +524,57 @@ static void requests_of_others_are_taken(void **state)
         assert_int_equal(vmem_dma_detach(attachments[i], NULL), 0);
     }
     close_world(&it);
+}
+
+/* What the window cuts off the first and the last chunk is not pinned. */
+static void clipped_chunks_count_as_what_they_are(void **state)
+{
+    struct vmem_dma_verdict verdict = { .struct_size = sizeof(verdict) };
+    const struct vmem_dma_static_config boot = {
+        .struct_size = sizeof(boot),
+        .name = "boot",
+        .iova = GIB,
+        .size = PAGE,
+        .hva = MEMORY,
+    };
+    static const struct {
+        uint64_t first;
+        uint64_t nr_blocks;
+        uint64_t mapped;
+    } rows[] = {
+        { 0, 0, 0 },
+        { 0, 1, PAGE },
+        { 1, 2, 4 * MIB },
+        { 3, 1, 3 * PAGE },
+        { 0, 4, 4 * MIB + 4 * PAGE },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        const struct vmem_range plugged = { rows[i].first * 2 * MIB,
+                                            rows[i].nr_blocks * 2 * MIB };
+        struct vmem_dma_attachment *attachments[2];
+        struct fixture it;
+
+        open_world(&it, 8 * MIB, 2 * MIB);
+        make(&it);
+        it.config.window =
+            (struct vmem_range){ 2 * MIB - PAGE, 4 * MIB + 4 * PAGE };
+        it.config.requested_size = it.config.window.size;
+        if (plugged.size != 0) {
+            assert_int_equal(vmem_source_populate(it.source, &plugged, NULL),
+                             0);
+        }
+        assert_int_equal(attach(&it, NULL, &attachments[0], NULL), 0);
+        assert_int_equal(fake_dma_stats(&it.fake).pinned_size, rows[i].mapped);
+        assert_int_equal(vmem_dma_attach_static(it.fake.dma, &boot, &verdict,
+                                                &attachments[1], NULL),
+                         0);
+        assert_int_equal(verdict.pinned_size, it.config.window.size);
+        assert_int_equal(vmem_dma_detach(attachments[0], NULL), 0);
+        assert_int_equal(vmem_dma_detach(attachments[1], NULL), 0);
+        close_world(&it);
+    }
 }
 
 /* ---- static memory ---- */
@@ -563,6 +627,9 @@ static void static_memory_is_mapped_and_counted(void **state)
         boot = good;                                                           \
     } while (0)
     REFUSED_STATIC(-EINVAL, "name is missing", boot.name = NULL);
+    REFUSED_STATIC(-EINVAL, "reserved is 1", boot.reserved = 1);
+    REFUSED_STATIC(-EINVAL, "but fd is -5", boot.flags = VMEM_DMA_HAS_FD;
+                   boot.fd = -5);
     REFUSED_STATIC(-EINVAL, "flags 0x4", boot.flags = VMEM_DMA_VIOMMU);
     REFUSED_STATIC(-EINVAL, "is empty", boot.size = 0);
     REFUSED_STATIC(-EINVAL, "0x500001", boot.size++);
@@ -572,7 +639,7 @@ static void static_memory_is_mapped_and_counted(void **state)
     REFUSED_STATIC(-ERANGE, "the limit is 4294967296",
                    boot.size = UINT64_MAX / 2 - PAGE + 1;
                    boot.hva = (void *)(uintptr_t)PAGE);
-    REFUSED_STATIC(-ENOSPC, "exceeds", boot.size = 22 * MIB);
+    REFUSED_STATIC(-ENOSPC, "11 of 10; raise the limit", boot.size = 22 * MIB);
     REFUSED_STATIC(-ENOSPC, "is near", boot.size = 20 * MIB;
                    boot.flags = VMEM_DMA_STRICT);
     for (uint64_t at = 0; at < 3; at++) {
@@ -944,6 +1011,7 @@ int main(void)
         cmocka_unit_test(a_near_limit_is_told_or_refused),
         cmocka_unit_test(pinned_bytes_are_judged),
         cmocka_unit_test(requests_of_others_are_taken),
+        cmocka_unit_test(clipped_chunks_count_as_what_they_are),
         cmocka_unit_test(static_memory_is_mapped_and_counted),
         cmocka_unit_test(the_backing_says_where_memory_is),
         cmocka_unit_test(a_private_mapping_is_not_its_file),

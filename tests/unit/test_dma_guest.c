@@ -266,21 +266,34 @@ static void bad_requests_are_refused(void **state)
         struct vmem_range range;
         uint32_t protection;
         int code;
+        const char *words;
     } rows[] = {
-        { 0, { 0, 0 }, RW, -EINVAL },
-        { 0, { 0, PAGE }, 0, -EINVAL },
-        { 0, { 0, PAGE }, 4, -EINVAL },
-        { 1, { 0, PAGE }, RW, -EINVAL },
-        { 0, { 1, PAGE }, RW, -EINVAL },
-        { 0, { 0, 1 }, RW, -EINVAL },
-        { UINT64_MAX - PAGE + 1, { 0, PAGE }, RW, -EOVERFLOW },
-        { UINT64_MAX, { 0, PAGE }, RW, -EOVERFLOW },
-        { 0, { UINT64_MAX - PAGE + 1, PAGE }, RW, -EOVERFLOW },
-        { 0, { 0, 17 * PAGE }, RW, -ERANGE },
-        { 0, { 16 * PAGE, PAGE }, RW, -ERANGE },
-        { 0, { 0, 5 * PAGE }, RW, -ERANGE },
-        { (uint64_t)1 << 63, { 0, PAGE }, RW, 0 },
-        { UINT64_MAX - 2 * PAGE + 1, { 0, PAGE }, VMEM_DMA_WRITE, 0 },
+        { 0x9000, { 0, 0 }, RW, -EINVAL, "iova 0x9000 is mapped with size" },
+        { 0, { 0, PAGE }, 0, -EINVAL, "protection 0x0 is none" },
+        { 0, { 0, PAGE }, 4, -EINVAL, "protection 0x4 is none or unknown" },
+        { 0x10000801, { 0, PAGE }, RW, -EINVAL, "iova 0x10000801 is not a " },
+        { 0x2000, { 1, PAGE }, RW, -EINVAL, "offset 0x1 is not a multiple" },
+        { 0x2000, { 0x3000, 9 }, RW, -EINVAL, "size 0x9 is not a multiple" },
+        { UINT64_MAX - PAGE + 1,
+          { 0, PAGE },
+          RW,
+          -EOVERFLOW,
+          "iova 0xfffffffffffff000 wraps with size 0x1000" },
+        { UINT64_MAX, { 0, PAGE }, RW, -EOVERFLOW, "iova 0xffffffffffffffff" },
+        { 0x5000,
+          { UINT64_MAX - PAGE + 1, PAGE },
+          RW,
+          -EOVERFLOW,
+          "offset 0xfffffffffffff000 wraps with size 0x1000" },
+        { 0,
+          { 0, 17 * PAGE },
+          RW,
+          -ERANGE,
+          "end 0x11000 is behind the window, which ends at 0x10000" },
+        { 0, { 16 * PAGE, PAGE }, RW, -ERANGE, "end 0x11000" },
+        { 0, { 0, 5 * PAGE }, RW, -ERANGE, "size 0x5000" },
+        { (uint64_t)1 << 63, { 0, PAGE }, RW, 0, "" },
+        { UINT64_MAX - 2 * PAGE + 1, { 0, PAGE }, VMEM_DMA_WRITE, 0, "" },
     };
 
     (void)state;
@@ -292,6 +305,9 @@ static void bad_requests_are_refused(void **state)
                                              &rows[i].range, rows[i].protection,
                                              &err),
                          rows[i].code);
+        if (strstr(err.message, rows[i].words) == NULL) {
+            assert_string_equal(err.message, rows[i].words);
+        }
     }
     assert_int_equal(vmem_dma_viommu_map(NULL, 0, &rows[1].range, RW, NULL),
                      -EINVAL);
@@ -301,8 +317,9 @@ static void bad_requests_are_refused(void **state)
     assert_int_equal(vmem_dma_viommu_unmap(it.fake.dma, 0, 0, NULL, NULL),
                      -EINVAL);
     assert_int_equal(
-        vmem_dma_viommu_unmap(it.fake.dma, 1, UINT64_MAX, NULL, &err),
+        vmem_dma_viommu_unmap(it.fake.dma, 2, UINT64_MAX, NULL, &err),
         -EOVERFLOW);
+    assert_non_null(strstr(err.message, "iova 0x2 + 0xffffffffffffffff"));
 
     /* Not a target; a target that may only be read; one with a window. */
     config = (struct vmem_dma_attach_config){
@@ -316,6 +333,7 @@ static void bad_requests_are_refused(void **state)
                      0);
     assert_int_equal(vmem_dma_viommu_map(direct, 0, &rows[1].range, RW, &err),
                      -EINVAL);
+    assert_non_null(strstr(err.message, "\"fake/direct\" is no target"));
     assert_int_equal(vmem_dma_detach(direct, NULL), 0);
     assert_int_equal(attach(&it, &it.fake, VMEM_DMA_READ_ONLY,
                             units(&it.world, 2, 2), &window),
@@ -328,11 +346,69 @@ static void bad_requests_are_refused(void **state)
                                          &(struct vmem_range){ PAGE, PAGE },
                                          VMEM_DMA_READ, &err),
                      -ERANGE);
+    assert_non_null(
+        strstr(err.message, "offset 0x1000 is before the window at 0x2000"));
     assert_int_equal(vmem_dma_viommu_map(window, 0,
                                          &(struct vmem_range){ 2 * PAGE, PAGE },
                                          VMEM_DMA_READ, &err),
                      0);
     assert_int_equal(vmem_dma_detach(window, NULL), 0);
+    close_fixture(&it);
+}
+
+/* The ends of a request of virtio-iommu are the first and the last address. */
+static void a_guest_unmaps_up_to_the_last_address(void **state)
+{
+    struct fixture *it = *state;
+    const uint64_t last = UINT64_MAX / PAGE - 1;
+    uint64_t unmapped = 0;
+
+    assert_int_equal(map(it, 1, 0, 1), 0);
+    assert_int_equal(map(it, last, 1, 1), 0);
+    assert_int_equal(vmem_dma_viommu_unmap(it->fake.dma, 2 * PAGE, 0 - 2 * PAGE,
+                                           &unmapped, NULL),
+                     0);
+    assert_int_equal(unmapped, PAGE);
+    expect_mapped(it, "[1,2)");
+    assert_int_equal(map(it, last, 1, 1), 0);
+    assert_int_equal(
+        vmem_dma_viommu_unmap(it->fake.dma, 1, UINT64_MAX, &unmapped, NULL), 0);
+    assert_int_equal(unmapped, 2 * PAGE);
+    expect_mapped(it, "");
+}
+
+/* Each IOVA pins, whatever it points at; blocks of another size do not help. */
+static void aliases_are_in_the_worst_case(void **state)
+{
+    struct vmem_dma_verdict verdict = { .struct_size = sizeof(verdict) };
+    struct vmem_error err = VMEM_ERROR_INIT;
+    const struct vmem_dma_attach_config config = {
+        .struct_size = sizeof(config),
+        .name = "ram",
+        .window = { 0, 2 * PAGE },
+        .hva = MEMORY,
+        .flags = VMEM_DMA_VIOMMU,
+    };
+    struct vmem_dma_attach_config ram = config;
+    struct fixture it;
+
+    (void)state;
+    open_region(&it);
+    it.fake.config.max_guest_mappings = 3;
+    it.fake.config.max_mappings = 2;
+    assert_int_equal(fake_dma_make(&it.fake, it.world.vm, NULL), 0);
+    ram.region = it.world.region;
+    assert_int_equal(
+        vmem_dma_attach(it.fake.dma, &ram, &verdict, &it.target, NULL), 0);
+    assert_int_equal(verdict.nr_worst_case, 3);
+    assert_int_equal(verdict.worst_case_pinned_size, 6 * PAGE);
+    assert_int_equal(map(&it, 1, 0, 2), 0);
+    assert_int_equal(map(&it, 5, 0, 2), 0);
+    assert_int_equal(fake_dma_stats(&it.fake).pinned_size, 4 * PAGE);
+    assert_int_equal(
+        vmem_dma_viommu_map(it.target, 9 * PAGE, &config.window, RW, &err),
+        -ENOSPC);
+    assert_non_null(strstr(err.message, "the limit is 2; raise it"));
     close_fixture(&it);
 }
 
@@ -809,6 +885,8 @@ int main(void)
         WITH_FIXTURE(mappings_are_not_cut),
         WITH_FIXTURE(nothing_is_mapped_twice),
         cmocka_unit_test(bad_requests_are_refused),
+        WITH_FIXTURE(a_guest_unmaps_up_to_the_last_address),
+        cmocka_unit_test(aliases_are_in_the_worst_case),
         cmocka_unit_test(limits_are_kept),
         WITH_FIXTURE(a_failed_map_changes_nothing),
         WITH_FIXTURE(what_is_stuck_keeps_its_memory_from_being_plugged),

@@ -423,19 +423,23 @@ static void attaching_undoes_what_it_did(void **state)
 /* The longest names leave room for what was asked, the limit and the advice. */
 static void advice_fits_the_longest_message(void **state)
 {
-    char longest[VMEM_NAME_MAX + 1];
+    /* Of the mapper, and of the attachment, with the stroke between. */
+    char half[VMEM_NAME_MAX / 2 + 1];
+    g_autofree char *longest = NULL;
 
-    memset(longest, 'n', sizeof(longest));
-    longest[VMEM_NAME_MAX] = '\0';
+    memset(half, 'n', sizeof(half));
+    half[sizeof(half) - 1] = '\0';
+    longest = g_strdup_printf("%s/%s", half, half);
+    assert_int_equal(strlen(longest), VMEM_NAME_MAX);
     (void)state;
     for (enum kernel kernel = 0; kernel < NR_KERNELS; kernel++) {
         const struct vmem_dma_config config = {
             .struct_size = sizeof(config),
-            .name = longest,
+            .name = half,
         };
         struct vmem_dma_attach_config ram = {
             .struct_size = sizeof(ram),
-            .name = longest,
+            .name = half,
             .hva = (void *)(uintptr_t)HVA,
         };
         struct vmem_dma_attachment *attachment;

@@ -56,7 +56,13 @@ static void the_numbers_come_out(void **state)
         { UINT64_MAX, 1, 0, NONE, 0, OK, UINT64_MAX, UINT64_MAX, 1 },
         { UINT64_MAX, (uint64_t)1 << 63, 0, 65535, 0, OK, 2, 2,
           (uint64_t)1 << 63 },
-        { UINT64_MAX, 1, 1, 1, 0, OK, 1, UINT64_MAX, 0 },
+        { UINT64_MAX, 1, 1, 1, 0, TIGHT, 1, UINT64_MAX, 0 },
+        /* Less than an eighth: of few there is no part to leave. */
+        { 7 * MIB, MIB, 0, 7, 0, TIGHT, 7, 7, MIB },
+        { 7 * MIB, MIB, 6 * MIB, 7, 0, OK, 6, 7, MIB },
+        { 15 * MIB, MIB, 14 * MIB, 15, 0, TIGHT, 14, 15, MIB },
+        { 15 * MIB, MIB, 13 * MIB, 15, 0, OK, 13, 15, MIB },
+        { 16 * MIB, MIB, 14 * MIB, 16, 0, OK, 14, 16, MIB },
     };
 
     (void)state;
@@ -118,11 +124,14 @@ static void containers_multiply_pinned_bytes(void **state)
     config.pinned_size = 9 * GIB;
     assert_int_equal(vmem_dma_plan(&config, &verdict, NULL), 0);
     assert_int_equal(verdict.fit, TIGHT);
+    assert_int_equal(verdict.recommended_block_size, 2 * MIB);
     assert_int_equal(verdict.bound, VMEM_DMA_BOUND_PINNED);
     config.nr_containers = 4;
     assert_int_equal(vmem_dma_plan(&config, &verdict, NULL), 0);
     assert_int_equal(verdict.fit, IMPOSSIBLE);
     assert_int_equal(verdict.bound, VMEM_DMA_BOUND_PINNED);
+    /* No block size pins less. */
+    assert_int_equal(verdict.recommended_block_size, 0);
     config.nr_containers = UINT64_MAX;
     assert_int_equal(vmem_dma_plan(&config, &verdict, NULL), 0);
     assert_true(verdict.worst_case_pinned_size == UINT64_MAX);
