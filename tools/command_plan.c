@@ -47,11 +47,15 @@ static bool take_limit(const char *text, uint64_t *limit)
         *limit = VMEM_DMA_UNLIMITED;
         return true;
     }
-    if (text == NULL || units_parse_number(text, limit)) {
+    /* What JSON of GLib can write, and more than any kernel allows. */
+    if (text == NULL ||
+        (units_parse_number(text, limit) && *limit <= INT64_MAX)) {
         return true;
     }
-    fprintf(stderr, "vmemctl: --limit is neither a number nor none: \"%s\"\n",
-            text);
+    fprintf(stderr,
+            "vmemctl: --limit is neither a number up to %" PRId64
+            " nor none: \"%s\"\n",
+            INT64_MAX, text);
     return false;
 }
 
@@ -102,6 +106,59 @@ static const char *bound_name(uint32_t bound)
     }
 }
 
+/* Sums that are too large for the numbers stay at the largest. */
+static char *format_sum(uint64_t bytes)
+{
+    return bytes == UINT64_MAX ? g_strdup("more than 15 EiB")
+                               : units_format_bytes(bytes);
+}
+
+static void say_limits(const struct vmem_dma_plan_config *config,
+                       struct report *report)
+{
+    const bool is_one = config->nr_containers == 1;
+    g_autofree char *each =
+        is_one ? g_strdup("")
+               : g_strdup_printf(" for each of %" PRIu64 " containers",
+                                 config->nr_containers);
+    g_autofree char *pinned = units_format_bytes(config->max_pinned_size);
+
+    if (config->max_mappings == VMEM_DMA_UNLIMITED) {
+        report_line(report, "limit          no limit of mappings%s", each);
+    } else {
+        report_line(report, "limit          %" PRIu64 " mapping%s%s",
+                    config->max_mappings, config->max_mappings == 1 ? "" : "s",
+                    each);
+    }
+    if (config->max_pinned_size != 0) {
+        report_line(report, "limit          %s locked%s", pinned,
+                    is_one ? "" : " by all of them");
+    }
+}
+
+static void say_block_size(const struct vmem_dma_plan_config *config,
+                           const struct vmem_dma_verdict *verdict,
+                           struct report *report)
+{
+    const uint64_t size = verdict->recommended_block_size;
+    /* Larger blocks need fewer mappings, and lock as much. */
+    const bool locks_all =
+        verdict->worst_case_pinned_size <= verdict->max_pinned_size;
+    g_autofree char *text = units_format_bytes(size);
+
+    if (size == 0) {
+        report_line(report, "block size     none %s",
+                    verdict->bound == VMEM_DMA_BOUND_PINNED
+                        ? "helps: locked memory is short"
+                        : "fits all of it");
+    } else {
+        report_line(report, "block size     %s %s%s", text,
+                    size == config->block_size ? "fits all of it"
+                                               : "would fit all of it",
+                    locks_all ? "" : ", but for locked memory");
+    }
+}
+
 static void say_bound(const struct vmem_dma_verdict *verdict,
                       struct report *report)
 {
@@ -127,35 +184,19 @@ static void say_text(const struct vmem_dma_plan_config *config,
                      const struct vmem_dma_verdict *verdict,
                      struct report *report)
 {
-    const bool limited = config->max_mappings != VMEM_DMA_UNLIMITED;
     g_autofree char *region = units_format_bytes(config->region_size);
     g_autofree char *block = units_format_bytes(config->block_size);
-    g_autofree char *pinned =
-        units_format_bytes(verdict->requested_pinned_size);
-    g_autofree char *all = units_format_bytes(verdict->worst_case_pinned_size);
-    g_autofree char *better =
-        units_format_bytes(verdict->recommended_block_size);
-    g_autofree char *limit =
-        limited ? g_strdup_printf("%" PRIu64, config->max_mappings)
-                : g_strdup("none");
+    g_autofree char *pinned = format_sum(verdict->requested_pinned_size);
+    g_autofree char *all = format_sum(verdict->worst_case_pinned_size);
 
     report_line(report, "region         %s in blocks of %s", region, block);
-    report_line(
-        report,
-        "limit          %s mappings for each of %" PRIu64 " container%s", limit,
-        config->nr_containers, config->nr_containers == 1 ? "" : "s");
+    say_limits(config, report);
     report_line(report, "requested      %" PRIu64 " mappings, %s locked",
                 verdict->nr_requested, pinned);
     say_bound(verdict, report);
     report_line(report, "worst case     %" PRIu64 " mappings, %s locked",
                 verdict->nr_worst_case, all);
-    if (verdict->recommended_block_size == 0) {
-        report_line(report, "block size     none fits all of it");
-    } else if (verdict->recommended_block_size == config->block_size) {
-        report_line(report, "block size     %s fits all of it", block);
-    } else {
-        report_line(report, "block size     %s would fit all of it", better);
-    }
+    say_block_size(config, verdict, report);
 }
 
 static void say_json(const struct vmem_dma_plan_config *config,
@@ -164,10 +205,16 @@ static void say_json(const struct vmem_dma_plan_config *config,
 {
     report_number(report, "region_size", config->region_size);
     report_number(report, "block_size", config->block_size);
+    report_number(report, "requested_size",
+                  config->requested_size != 0 ? config->requested_size
+                                              : config->region_size);
     report_number(report, "containers", config->nr_containers);
     report_bool(report, "limited", config->max_mappings != VMEM_DMA_UNLIMITED);
     if (config->max_mappings != VMEM_DMA_UNLIMITED) {
         report_number(report, "limit", config->max_mappings);
+    }
+    if (config->max_pinned_size != 0) {
+        report_number(report, "pinned_limit", config->max_pinned_size);
     }
     report_string(report, "fit", fit_name(verdict->fit));
     report_string(report, "bound", bound_name(verdict->bound));

@@ -74,7 +74,7 @@ bool units_parse_number(const char *text, uint64_t *value)
 
 bool units_parse_size(const char *text, uint64_t *value)
 {
-    static const char suffixes[] = "KMGT";
+    static const char suffixes[] = "KMGTPE";
     size_t length = strlen(text);
     const char *suffix = length > 0 ? strchr(suffixes, text[length - 1]) : NULL;
     g_autofree char *number = NULL;

@@ -78,13 +78,13 @@ class Plan(unittest.TestCase):
 
     def test_people_get_sentences(self):
         text, _ = run("--region", "4T", "--requested", "4G")
-        for words in ("4 TiB in blocks of 2 MiB", "65535 mappings for each of 1 "
-                      "container\n", "2048 mappings, 4 GiB locked", "ok",
+        for words in ("4 TiB in blocks of 2 MiB", "limit          65535 mappings\n",
+                      "2048 mappings, 4 GiB locked", "ok",
                       "2097152 mappings, 4 TiB locked",
                       "128 MiB would fit all of it"):
             self.assertIn(words, text)
         text, _ = run("--region", "4T", "--containers", "2")
-        self.assertIn("2 containers", text)
+        self.assertIn("65535 mappings for each of 2 containers\n", text)
         self.assertIn("impossible: the limit of mappings is exceeded", text)
         text, _ = run("--region", "128G", "--limit", "65536")
         self.assertIn("tight: less than 1/8 of the limit of mappings", text)
@@ -92,7 +92,34 @@ class Plan(unittest.TestCase):
         text, _ = run("--region", "1G", "--limit", "0")
         self.assertIn("none fits all of it", text)
         text, _ = run("--region", "1G", "--limit", "none")
-        self.assertIn("none mappings", text)
+        self.assertIn("limit          no limit of mappings\n", text)
+        self.assertIn("block size     2 MiB fits all of it\n", text)
+
+    def test_locked_memory_is_not_mended_by_blocks(self):
+        args = ("--region", "1T", "--pinned-limit", "1G")
+        text, _ = run(*args, "--requested", "4G")
+        self.assertIn("limit          1 GiB locked\n", text)
+        self.assertIn("impossible: the limit of locked memory", text)
+        self.assertIn("block size     none helps: locked memory is short\n",
+                      text)
+        answer = plan(*args, "--requested", "4G")
+        self.assertEqual(answer["recommended_block_size"], 0)
+        self.assertEqual(answer["pinned_limit"], GIB)
+        self.assertEqual(answer["requested_size"], 4 * GIB)
+        text, _ = run(*args, "--requested", "512M", "--containers", "1")
+        self.assertIn("32 MiB would fit all of it, but for locked memory\n",
+                      text)
+        text, _ = run(*args, "--requested", "1M", "--containers", "2")
+        self.assertIn("1 GiB locked by all of them\n", text)
+        self.assertNotIn("pinned_limit", plan("--region", "1T"))
+
+    def test_numbers_at_the_end(self):
+        text, _ = run("--region", "8E", "--block-size", "1P", "--containers",
+                      "4")
+        self.assertIn("8 EiB in blocks of 1 PiB", text)
+        self.assertIn("8192 mappings, more than 15 EiB locked", text)
+        text, _ = run("--region", "1G", "--limit", "1")
+        self.assertIn("limit          1 mapping\n", text)
 
     def test_refusals(self):
         for args, words in (
@@ -102,6 +129,9 @@ class Plan(unittest.TestCase):
                 (("--region", "1T", "--requested", "x"), "--requested"),
                 (("--region", "1T", "--pinned-limit", "x"), "--pinned-limit"),
                 (("--region", "1T", "--limit", "x"), "--limit"),
+                (("--region", "1T", "--limit", "9223372036854775808"),
+                 "up to 9223372036854775807"),
+                (("--region", "16E"), "--region is not a size"),
                 (("--region", "1T", "--containers", "0"), "at least 1"),
                 (("--region", "1T", "--nonsense"), "nonsense"),
                 (("--region", "0"), "empty"),

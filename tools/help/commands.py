@@ -49,7 +49,7 @@ FAILURES = Words("Failures (--fail may be given several times)", [
 
 SIM_TIME = ("A step of --resize takes 10 virtual seconds, or until the guest is "
             "there or has tried for 900; a request takes a millisecond. Sizes "
-            "take the suffixes K, M, G and T.")
+            "take the suffixes K, M, G, T, P and E.")
 
 
 PICTURE = ("--svg draws requested, plugged, resident and retained memory over time "
