@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
 """Build the Rust crates against what is installed, run tests and examples; their
-documentation has no warnings and their form is rustfmt's, where that is there.
+documentation has no warnings and their form is rustfmt's, where that is there. They
+do not build against a libvmem whose interface may be another one.
 
 Usage: crates.py BUILD BINDINGS
 
@@ -10,6 +11,7 @@ BUILD/rust/target, without network. What an example prints is in NAME.out beside
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -49,6 +51,44 @@ def install(build, root):
                     "PKG_CONFIG_PATH": folder,
                     "LD_LIBRARY_PATH": ":".join(libraries)}
     return sys.exit("no vmem.pc was installed")
+
+
+def refused(bindings, env, target, scratch):
+    """They build against a later patch version only; what was wrong, a line each."""
+    with open(os.path.join(env["PKG_CONFIG_PATH"], "vmem.pc"),
+              encoding="utf-8") as file:
+        text = file.read()
+    version = re.search(r"^Version: (.*)$", text, re.M).group(1)
+    major, minor, patch = (int(number) for number in version.split("."))
+    breaks = f"0.{minor + 1}" if major == 0 else f"{major + 1}"
+    words = (f"vmem-sys {version} needs libvmem {version} or later, but before "
+             f"{breaks}; pkg-config finds ")
+    cases = [(f"{major}.{minor}.{patch + 1}", None),
+             (f"{breaks}.0", words + f"{breaks}.0\n"),
+             ("0.0.9", words + "0.0.9\n"),
+             (None, "set PKG_CONFIG_PATH to the folder of libvmem's vmem.pc\n")]
+    problems = []
+    folder = os.path.join(scratch, "pkgconfig")
+    shutil.rmtree(folder, ignore_errors=True)
+    os.makedirs(folder)
+    faked = os.path.join(folder, "vmem.pc")
+    for found, sentence in cases:
+        if found is None:
+            os.remove(faked)
+        else:
+            with open(faked, "w", encoding="utf-8") as file:
+                file.write(text.replace(f"\nVersion: {version}\n",
+                                        f"\nVersion: {found}\n"))
+        done = subprocess.run(
+            ["cargo", "build", "--offline", "--locked", "-p", "vmem-sys",
+             "--target-dir", target], cwd=bindings,
+            env={**env, "PKG_CONFIG_PATH": folder, "PKG_CONFIG_LIBDIR": folder},
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            check=False)
+        if (done.returncode == 0) != (sentence is None) or \
+                (sentence or "") not in done.stdout:
+            problems.append(f"with libvmem {found} cargo said:\n{done.stdout}")
+    return problems, len(cases)
 
 
 def listing(folder):
@@ -96,7 +136,9 @@ def main():
         print(words)
         sys.exit("no test ran")
 
-    failures = 0
+    problems, nr_versions = refused(bindings, env, target, top)
+    failures = len(problems)
+    print("\n".join(problems))
     if has("rustfmt"):
         done = subprocess.run(
             ["rustfmt", "--check", *sources(bindings)], cwd=bindings,
@@ -118,8 +160,8 @@ def main():
     if listing(bindings) != before:
         print("files among the sources were written")
         failures += 1
-    print(f"{passed} tests passed, {len(names)} examples ran, "
-          f"{failures} problem(s)")
+    print(f"{passed} tests passed, {len(names)} examples ran, {nr_versions} "
+          f"versions of libvmem judged, {failures} problem(s)")
     sys.exit(1 if failures or not names else 0)
 
 

@@ -304,6 +304,25 @@ def links(args, mapped, library, scratch):
     return []
 
 
+def versions(crate, manifest, version):
+    """A crate is of the library's version, and so is what it depends on."""
+    said = {crate: re.search(r'^version = "(.*)"', manifest, re.M).group(1)}
+    said.update(re.findall(r'^([\w-]+) = \{.*\bversion = "(.*?)"', manifest, re.M))
+    return [f"{crate}/Cargo.toml: {name} is version {number}, libvmem {version}"
+            for name, number in said.items() if number != version]
+
+
+def selftest_versions():
+    """Each of these must be noticed."""
+    manifest = ('version = "1.2.3"\n[dependencies]\n'
+                'b = { path = "../b", version = "1.2.3" }\n')
+    assert versions("a", manifest, "1.2.3") == []
+    for old, new in [('version = "1.2.3"\n', 'version = "1.2.2"\n'),
+                     ('b", version = "1.2.3"', 'b", version = "1.2.2"')]:
+        if len(versions("a", manifest.replace(old, new, 1), "1.2.3")) != 1:
+            sys.exit(f"selftest: '{new.strip()}' was not noticed")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n",
                                                                maxsplit=1)[0])
@@ -318,16 +337,14 @@ def main():
         print("SKIP: there is no rustc that runs")
         sys.exit(SKIP)
 
+    selftest_versions()
     rust = Rust(os.path.join(args.crate, "src"))
     headers = Headers(args.cc, args.include)
     mapped = set(re.findall(r"^\s+(vmem_\w+);", read(args.map), re.M))
     problems = missing(rust, headers, mapped)
     for crate in (args.crate, os.path.join(args.crate, "..", "vmem")):
-        said = re.search(r'^version = "(.*)"', read(os.path.join(
-            crate, "Cargo.toml")), re.M).group(1)
-        if said != args.version:
-            problems.append(f"{os.path.basename(crate)} is version {said}, "
-                            f"libvmem {args.version}")
+        problems += versions(os.path.basename(crate), read(os.path.join(
+            crate, "Cargo.toml")), args.version)
     with tempfile.TemporaryDirectory() as scratch:
         library = compile_crate(args.crate, scratch)
         numbers = rust_numbers(rust, library, scratch)
