@@ -117,7 +117,8 @@ impl Backing {
     ///
     /// # Safety
     /// The mapping and its file stay as described until the last handle of this
-    /// backing, and of the region that uses it, is gone; and whoever accesses the
+    /// backing, of the region that uses it, and of whatever stands on that region is
+    /// gone, and none of these is parked ([`Vm::nr_parked`]); and whoever accesses the
     /// memory expects its contents to vanish when it is discarded.
     pub unsafe fn describe(vm: &Vm, mapping: &sys::vmem_backing_mapping) -> Result<Self> {
         let mut out = std::ptr::null_mut();
@@ -138,8 +139,9 @@ impl Backing {
         info
     }
 
-    /// Where it is mapped; NULL for custom memory. Valid as long as a handle of it,
-    /// or of the region that uses it; what is discarded reads as zero.
+    /// Where it is mapped; NULL for custom memory. Valid as long as a handle of it, of
+    /// the region that uses it, or of what stands on that region; what is discarded
+    /// reads as zero.
     pub fn hva(&self) -> *mut c_void {
         self.info().hva
     }

@@ -14,8 +14,10 @@ use crate::Range;
 
 /// Memory that the library reaches through calls only.
 ///
-/// Calls about different ranges may overlap, on any threads; a change to a region of
-/// the machine is refused in them (-EDEADLK). One that panics has failed.
+/// While no region uses the memory, calls may overlap on any threads, also about the
+/// same range; `usage` always may. Of a region that uses it the others come one after
+/// the other, and in them a change to any region of the machine is refused
+/// (-EDEADLK). One that panics has failed.
 pub trait Memory: Send + Sync {
     /// Give a range back; it must read as zero afterwards.
     fn discard(&self, range: Range) -> std::result::Result<(), Veto>;

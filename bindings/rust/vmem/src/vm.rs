@@ -43,7 +43,9 @@ impl VmConfig {
     /// Make it.
     pub fn build(self) -> Result<Vm> {
         let named = name(&self.name)?;
-        let calls = Box::new(Calls {
+        // Shared with those that the library makes: a box must not move while they
+        // have its address.
+        let calls = Arc::new(Calls {
             log: self.log,
             clock_ns: self.clock_ns,
             last_ns: AtomicU64::new(0),
@@ -52,7 +54,7 @@ impl VmConfig {
         let mut config = sys::vmem_vm_config { name: named.as_ptr(), ..Default::default() };
         config.log = calls.log.as_ref().map(|_| log as _);
         config.clock_ns = calls.clock_ns.as_ref().map(|_| clock as _);
-        config.opaque = &*calls as *const Calls as *mut c_void;
+        config.opaque = Arc::as_ptr(&calls) as *mut c_void;
         let mut out = std::ptr::null_mut();
         // SAFETY: the calls live until the machine is freed.
         check(|err| unsafe { sys::vmem_vm_new(&config, &mut out, err) })?;
@@ -92,7 +94,7 @@ unsafe extern "C" fn clock(opaque: *mut c_void) -> u64 {
 
 pub(crate) struct VmInner {
     pub(crate) raw: Raw<sys::vmem_vm>,
-    calls: Option<Box<Calls>>,
+    calls: Option<Arc<Calls>>,
     pub(crate) panics: Arc<Panics>,
     lot: Lot,
 }
@@ -117,7 +119,9 @@ impl Drop for VmInner {
             // Only inside a callback of its own. Then it stays for good, and what
             // it calls with it.
             std::mem::forget(calls);
-        } else if let Some(Calls { log, clock_ns, .. }) = calls.map(|calls| *calls) {
+        } else if let Some(Calls { log, clock_ns, .. }) =
+            calls.and_then(|calls| Arc::try_unwrap(calls).ok())
+        {
             // Their drop is the host's code. One at a time: a panic while another
             // one unwinds ends the process.
             self.panics.guard(move || drop(log));

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A device's registers, resizes and notifications; memory that the host has mapped.
+//! A device's registers, resizes and notifications.
 mod common;
 use common::*;
-use std::os::raw::c_void;
 use std::sync::{Arc, Mutex};
 use vmem::*;
 
@@ -148,42 +147,6 @@ fn numbers_have_names_and_events_are_lines() {
     ] {
         assert_eq!(name, expected);
     }
-}
-
-/// A multiple of every kernel's page.
-const PAGE: usize = 65_536;
-
-/// Memory of this test, as a host has mapped it.
-fn mapping(page: &mut [u8]) -> vmem_sys::vmem_backing_mapping {
-    let skip = page.as_ptr().align_offset(PAGE);
-    vmem_sys::vmem_backing_mapping {
-        name: b"own\0".as_ptr().cast(),
-        hva: page[skip..].as_mut_ptr().cast::<c_void>(),
-        size: 4 * PAGE as u64,
-        ..Default::default()
-    }
-}
-
-#[test]
-fn memory_of_the_host_is_described_and_attached_where_it_says() {
-    let (vm, iommu) = (vm(), Iommu::default());
-    let mut bytes = vec![7; 5 * PAGE];
-    let described = mapping(&mut bytes);
-    // SAFETY: it stays, and is only looked at again below.
-    let backing = unsafe { Backing::describe(&vm, &described) }.unwrap();
-    assert_eq!((backing.hva(), backing.size()), (described.hva, described.size));
-    assert_eq!(PAGE as u64 % backing.page_size(), 0);
-    assert!(backing.default_block_size().is_power_of_two());
-    backing.discard(Range { offset: PAGE as u64, size: PAGE as u64 }).unwrap();
-    let ram = Region::new(&vm, "ram", &backing).unwrap();
-    let dma = mapper(&vm, &iommu);
-    // SAFETY: as above, and nothing is a device.
-    let attached = unsafe { dma.attach_mapped(&ram, &at(4096), described.hva) }.unwrap();
-    assert_eq!(take(&iommu.told), ["begin", "map 4096 0", "commit"]);
-    drop((attached, dma, ram, backing));
-    assert_eq!(vm.nr_parked(), 0);
-    let skip = bytes.as_ptr().align_offset(PAGE);
-    assert_eq!((bytes[skip], bytes[skip + PAGE], bytes[skip + 2 * PAGE]), (7, 0, 7));
 }
 
 #[test]
