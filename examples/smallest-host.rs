@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The smallest host, in Rust without crates: rustc smallest-host.rs -l vmem
+// The smallest host, in Rust without crates:
+// rustc smallest-host.rs $(pkg-config --libs vmem)
 use std::ffi::{c_void, CStr};
 use std::mem::{size_of, zeroed};
 use std::os::raw::{c_char, c_int};
@@ -17,17 +18,20 @@ type Text = *const c_char;
 struct Error { struct_size: usize, code: i32, reason: u32, range: [u64; 2], message: [c_char; 256] }
 
 #[repr(C)]
-struct VmConfig { struct_size: usize, name: Text, log_clock_opaque: [usize; 3] }
+struct VmConfig { struct_size: usize, name: Text, log: Handle, clock_ns: Handle, opaque: Handle }
 
 #[repr(C)]
-struct BackingRequest {
+struct BackingConfig {
     struct_size: usize,
     name: Text,
     path: Text,
     size: u64,
-    offset_page_flags: [u64; 3],
+    fd_offset: u64,
+    page_size: u64,
+    flags: u64,
     kind: u32,
     reserved: u32,
+    populate_threads: u64,
 }
 
 #[repr(C)]
@@ -40,9 +44,13 @@ struct DeviceConfig {
     gpa: u64,
     block_size: u64,
     requested_size: u64,
-    usable: [u64; 3],
+    usable_region_size: u64,
+    usable_policy: u64,
+    usable_headroom: u64,
     features: u64,
-    flags_node_stall: [u64; 3],
+    flags: u64,
+    node_id: u64,
+    stall_after_ns: u64,
 }
 
 type Out = *mut Handle;
@@ -52,7 +60,7 @@ type Err = *mut Error;
 extern "C" {
     fn vmem_vm_new(config: *const VmConfig, out: Out, err: Err) -> c_int;
     fn vmem_vm_free(vm: Handle, err: Err) -> c_int;
-    fn vmem_backing_new_allocated(vm: Handle, request: *const BackingRequest, out: Out, err: Err)
+    fn vmem_backing_new_allocated(vm: Handle, config: *const BackingConfig, out: Out, err: Err)
         -> c_int;
     fn vmem_backing_free(backing: Handle, err: Err) -> c_int;
     fn vmem_region_new(vm: Handle, config: *const RegionConfig, out: Out, err: Err) -> c_int;
@@ -75,7 +83,7 @@ unsafe fn run(err: &mut Error) -> Result<(), c_int> {
     let text = |bytes: &'static [u8]| bytes.as_ptr() as Text;
     let (mut vm, mut region, mut device) = (null_mut(), null_mut(), null_mut());
     let mut machine = sized!(VmConfig);
-    let mut memory = sized!(BackingRequest);
+    let mut memory = sized!(BackingConfig);
     let mut ram = sized!(RegionConfig);
     let mut virtio = sized!(DeviceConfig);
     (machine.name, memory.name) = (text(b"guest\0"), text(b"ram\0"));
