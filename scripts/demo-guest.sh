@@ -31,6 +31,10 @@ while [ $# -gt 0 ]; do
     --auto) auto=(--auto) ;;
     --built)
         built=${2:-}
+        if [ -z "$built" ]; then
+            echo "--built needs the build directory that it is about" >&2
+            exit 2
+        fi
         shift
         ;;
     --ctl)
@@ -68,6 +72,11 @@ fi
 short=()
 if [ -n "$built" ]; then
     dir=$built
+    if [ ! -x "$dir/tests/lab/guest-host" ]; then
+        echo "$dir is no build directory with the demo in it:" \
+            "it has no tests/lab/guest-host (ninja -C BUILD demo)" >&2
+        exit 1
+    fi
 else
     # What is typed here is for the guest, later.
     exec 3<&0

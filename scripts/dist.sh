@@ -7,6 +7,9 @@
 offline=()
 if unshare --map-root-user --net true 2>/dev/null; then
     offline=(unshare --map-root-user --net)
+else
+    echo "SKIP: no network namespaces here (unshare --net is refused):" \
+        "nothing keeps what is built from the network"
 fi
 
 # make_tarball : $tarball of the last commit, of $version.

@@ -8,10 +8,12 @@ usage() {
 usage: scripts/package.sh [OUTPUT]
 
 Makes the tarball of a release (meson dist) of the last commit and from it the
-packages of debian/, without network, in OUTPUT (build/packages). Lintian must find
-nothing. Then they are unpacked into a folder of
-their own, where the consumers of tests/abi/consumer use the library and vmemctl
-runs. Needs dpkg-dev, debhelper and lintian (scripts/setup.sh all); no root.
+packages of debian/, without network where the kernel can keep it away. Lintian must
+find nothing. Then they are unpacked into a folder of their own, where the consumers
+of tests/abi/consumer use the library and vmemctl runs. If all of that went well they
+are moved to OUTPUT (build/packages), in place of those of an earlier run; an OUTPUT
+with anything else in it is refused. Needs dpkg-dev, debhelper and lintian
+(scripts/setup.sh all); no root.
 END
 }
 
@@ -33,6 +35,19 @@ export LC_ALL=C.UTF-8 PYTHONDONTWRITEBYTECODE=1
 export CCACHE_DISABLE=1
 unset DESTDIR CFLAGS CXXFLAGS CPPFLAGS LDFLAGS PKG_CONFIG_PATH LD_LIBRARY_PATH
 
+# What an earlier run has left there: these go, and nothing else does.
+made=(-type f "(" -name "libvmem*_*" -o -name "vmem-tools*_*" ")"
+    -regex '.*\.\(deb\|dsc\|changes\|buildinfo\|tar\.xz\)')
+if [ -d "$output" ]; then
+    other=$(find "$output/" -mindepth 1 -maxdepth 1 ! "(" "${made[@]}" ")" \
+        -printf '%f' -quit)
+    if [ -n "$other" ]; then
+        echo "$output has $other in it, which this script has not made:" \
+            "give an empty folder, or one that is not there" >&2
+        exit 1
+    fi
+fi
+
 for tool in dpkg-buildpackage dh lintian doxygen meson; do
     if ! command -v "$tool" >/dev/null; then
         echo "SKIP: $tool is not installed (scripts/setup.sh all)"
@@ -44,7 +59,6 @@ if ! git -C "$root" rev-parse --verify --quiet HEAD >/dev/null; then
     exit 77
 fi
 
-rm -rf "$output"
 mkdir -p "$output"
 output=$(cd "$output" && pwd -P)
 scratch=$(mktemp -d)
@@ -69,10 +83,12 @@ quietly() {
 
 step "tarball"
 make_tarball
-orig=$output/libvmem_$version.orig.tar.xz
+packages=$scratch/packages
+mkdir "$packages"
+orig=$packages/libvmem_$version.orig.tar.xz
 cp "$tarball" "$orig"
-tar -C "$output" -xf "$orig"
-source=$output/libvmem-$version
+tar -C "$packages" -xf "$orig"
+source=$packages/libvmem-$version
 # Releases do not have it.
 mkdir "$source/debian"
 git -C "$root" archive HEAD:debian | tar -C "$source/debian" -x
@@ -88,13 +104,13 @@ rm -rf "$source"
 
 step "lintian"
 lintian --allow-root --fail-on error,warning,info --info --display-info \
-    "$output"/libvmem_*.changes
+    "$packages"/libvmem_*.changes
 
 step "installed into a folder"
 sysroot=$scratch/sysroot
 mkdir "$sysroot"
 nr_packages=0
-for package in "$output"/*.deb; do
+for package in "$packages"/*.deb; do
     case $package in
     *-dbgsym_*) continue ;;
     esac
@@ -102,7 +118,7 @@ for package in "$output"/*.deb; do
     nr_packages=$((nr_packages + 1))
 done
 if [ "$nr_packages" -ne 4 ]; then
-    echo "$nr_packages packages, not 4:" "$output"/*.deb
+    echo "$nr_packages packages, not 4:" "$packages"/*.deb
     exit 1
 fi
 libraries=$(dirname "$(find "$sysroot" -name 'libvmem.so.*' -print -quit)")
@@ -123,4 +139,7 @@ for file in usr/share/man/man1/vmemctl.1.gz usr/share/man/man7/vmem.7.gz \
 done
 # Takes the shared library away at last.
 "$root/tests/abi/consumer.sh" "$root" "$version" "$sysroot"
+
+find "$output" -mindepth 1 -maxdepth 1 "${made[@]}" -delete
+mv "$packages"/* "$output"
 echo "$nr_packages packages in $output"
