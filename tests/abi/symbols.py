@@ -103,6 +103,34 @@ def check_names(headers, version_script, exported):
     return problems
 
 
+def check_packaged(text, exported):
+    """Problems of the symbols file of the Debian package."""
+    problems = []
+    listed = {name: node for name, node in re.findall(
+        r"^ (\w+)@(\S+) \d+\.\d+\.\d+$", text, re.M)}
+    compare(problems, "exported, not in debian/", set(exported), set(listed))
+    compare(problems, "in debian/, not exported", set(listed),
+            {*exported, *exported.values()})
+    problems += [f"{name}: in debian/ as {listed[name]}" for name in exported
+                 if listed.get(name, exported[name]) != exported[name]]
+    return problems
+
+
+def selftest_packaged(text, exported):
+    """Each of these must be noticed, in these words."""
+    first = sorted(exported)[0]
+    line = f" {first}@{exported[first]} 0.1.0\n"
+    cases = [(text.replace(line, ""), f"{first}: exported, not in debian/"),
+             (text.replace(line, f" {first}@{exported[first]}\n"),
+              f"{first}: exported, not in debian/"),
+             (text + line.replace(first, "vmem_zz_gone"),
+              "vmem_zz_gone: in debian/, not exported"),
+             (text.replace(line, f" {first}@VMEM_9.9 0.1.0\n"),
+              f"{first}: in debian/ as VMEM_9.9")]
+    return [f"selftest: not noticed: \"{expected}\"" for changed, expected in cases
+            if expected not in check_packaged(changed, exported)]
+
+
 def selftest(headers, version_script, exported):
     """Each of these must be noticed, in these words."""
     first, *_, last = sorted(exported)
@@ -159,6 +187,7 @@ def main():
     parser.add_argument("--shared", required=True)
     parser.add_argument("--static", required=True)
     parser.add_argument("--version", required=True)
+    parser.add_argument("--packaged", help="the symbols file of debian/")
     args = parser.parse_args()
     headers = text_of_headers(args.include)
     version_script = read(args.map)
@@ -169,6 +198,11 @@ def main():
     nr_cases = 0
     if not problems:
         problems, nr_cases = selftest(headers, version_script, exported)
+    if args.packaged:
+        packaged = read(args.packaged)
+        problems += check_packaged(packaged, exported)
+        if not problems:
+            problems += selftest_packaged(packaged, exported)
 
     major, minor, _ = args.version.split(".")
     newest = list(nodes)[-1] if nodes else None
