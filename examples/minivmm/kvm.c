@@ -6,29 +6,29 @@
 #include <fcntl.h>
 #include <linux/kvm.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "minivmm.h"
+#include "instruments/instruments.h"
+
+int kvm_ask(int fd, unsigned long request, void *argument, const char *what)
+{
+    const int ret = ioctl(fd, request, argument);
+
+    return ret >= 0 ? ret : complain("KVM %s: %s", what, strerror(errno));
+}
 
 int kvm_open(struct vm *vm)
 {
     vm->kvm_fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
     if (vm->kvm_fd < 0) {
-        return errno == EACCES || errno == EPERM
-                   ? complain(
-                         "no right to use /dev/kvm: %s (is the user in the "
-                         "group kvm?)",
-                         strerror(errno))
-                   : complain("there is no KVM here: /dev/kvm: %s",
-                              strerror(errno));
-    }
-    if (ioctl(vm->kvm_fd, KVM_GET_API_VERSION, 0) != KVM_API_VERSION) {
-        return complain("/dev/kvm does not speak version %d", KVM_API_VERSION);
+        return complain(errno == EACCES || errno == EPERM
+                            ? "no right to use /dev/kvm: %s (is the user in "
+                              "the group kvm?)"
+                            : "there is no KVM here: /dev/kvm: %s",
+                        strerror(errno));
     }
     return 0;
 }
@@ -49,9 +49,7 @@ void kvm_irq(struct vm *vm, unsigned gsi, bool level)
 {
     struct kvm_irq_level irq = { .irq = gsi, .level = level };
 
-    if (vm->machine_fd >= 0) {
-        ioctl(vm->machine_fd, KVM_IRQ_LINE, &irq);
-    }
+    ioctl(vm->machine_fd, KVM_IRQ_LINE, &irq); /* not yet, or no more: -1 */
 }
 
 static int add_slot(struct vm *vm, uint32_t number, uint64_t gpa, uint64_t size,
@@ -64,19 +62,17 @@ static int add_slot(struct vm *vm, uint32_t number, uint64_t gpa, uint64_t size,
         .userspace_addr = (uintptr_t)hva,
     };
 
-    return ioctl(vm->machine_fd, KVM_SET_USER_MEMORY_REGION, &slot) == 0
-               ? 0
-               : complain("KVM takes no memory slot %u: %s", number,
-                          strerror(errno));
+    return kvm_ask(vm->machine_fd, KVM_SET_USER_MEMORY_REGION, &slot,
+                   "takes no memory slot");
 }
 
 //! [slots]
 static int add_slots(struct vm *vm)
 {
-    for (unsigned i = 0; i < vm->nr_areas; i++) {
-        const struct area *area = &vm->areas[i];
+    for (unsigned i = 0; i < vm->nr_memories; i++) {
+        const struct memory *memory = &vm->memories[i];
 
-        if (add_slot(vm, i, area->gpa, area->size, area->hva) != 0) {
+        if (add_slot(vm, i, memory->gpa, memory->size, memory->hva) != 0) {
             return -1;
         }
     }
@@ -84,63 +80,51 @@ static int add_slots(struct vm *vm)
     const void *registers = pass_registers(&size);
     return registers == NULL
                ? 0
-               : add_slot(vm, vm->nr_areas, PASS_GPA, size, registers);
+               : add_slot(vm, vm->nr_memories, PASS_GPA, size, registers);
 }
 //! [slots]
 
 static int make_machine(struct vm *vm)
 {
-    uint64_t identity_map_gpa = KVM_PRIVATE_GPA;
-
-    vm->machine_fd = ioctl(vm->kvm_fd, KVM_CREATE_VM, 0);
-    if (vm->machine_fd < 0) {
-        return complain("KVM makes no machine: %s", strerror(errno));
-    }
-    if (ioctl(vm->machine_fd, KVM_SET_IDENTITY_MAP_ADDR, &identity_map_gpa) !=
-            0 ||
-        ioctl(vm->machine_fd, KVM_SET_TSS_ADDR, KVM_PRIVATE_GPA + 4 * KIB) !=
-            0 ||
-        ioctl(vm->machine_fd, KVM_CREATE_IRQCHIP, 0) != 0) {
-        return complain("KVM makes no interrupt controllers: %s",
-                        strerror(errno));
-    }
-    return add_slots(vm);
+    vm->machine_fd =
+        kvm_ask(vm->kvm_fd, KVM_CREATE_VM, NULL, "makes no machine");
+    return vm->machine_fd < 0 ||
+                   kvm_ask(vm->machine_fd, KVM_SET_TSS_ADDR,
+                           (void *)KVM_PRIVATE_GPA,
+                           "takes no memory for itself") < 0 ||
+                   kvm_ask(vm->machine_fd, KVM_CREATE_IRQCHIP, NULL,
+                           "makes no interrupt controllers") < 0
+               ? -1
+               : add_slots(vm);
 }
 
-static uint32_t read_port(struct vm *vm, uint16_t port)
+static void access_port(struct vm *vm, uint16_t port, uint8_t *value, bool out)
 {
     if (port >= PORT_SERIAL && port < PORT_SERIAL + 8) {
-        return serial_read(vm, port - PORT_SERIAL);
-    }
-    /* The keyboard controller is always ready for the command to reset. */
-    return port == PORT_I8042 || port == PORT_SLEEP_STATUS ? 0 : UINT32_MAX;
-}
-
-static void write_port(struct vm *vm, uint16_t port, uint8_t value)
-{
-    if (port >= PORT_SERIAL && port < PORT_SERIAL + 8) {
-        serial_write(vm, port - PORT_SERIAL, value);
-    } else if ((port == PORT_I8042 && value == 0xfe) ||
-               (port == PORT_RESET && value == RESET_VALUE)) {
+        serial_access(vm, port - PORT_SERIAL, value, out);
+    } else if (!out) {
+        /* The keyboard controller is always ready for the command to reset. */
+        *value = port == PORT_I8042 || port == PORT_SLEEP_STATUS ? 0 : 0xff;
+    } else if ((port == PORT_I8042 && *value == 0xfe) ||
+               (port == PORT_RESET && *value == RESET_VALUE)) {
         kvm_demand(vm, DEMAND_RESET);
     } else if (port == PORT_SLEEP_CONTROL &&
-               value == (SLEEP_TYPE_OFF << 2 | 1 << 5)) {
+               *value == (SLEEP_TYPE_OFF << 2 | 1 << 5)) {
         kvm_demand(vm, DEMAND_OFF);
     }
 }
 
+/* Where there is nothing, a guest reads ones. */
 static void handle_port(struct vm *vm, struct kvm_run *run)
 {
+    const bool out = run->io.direction == KVM_EXIT_IO_OUT;
     uint8_t *data = (uint8_t *)run + run->io.data_offset;
 
     for (uint32_t i = 0; i < run->io.count; i++, data += run->io.size) {
-        if (run->io.direction == KVM_EXIT_IO_OUT) {
-            write_port(vm, run->io.port, data[0]);
-        } else {
-            const uint32_t value = read_port(vm, run->io.port);
-
-            memcpy(data, &value, run->io.size);
+        if (!out) {
+            memset(data, 0xff, run->io.size);
         }
+        access_port(vm, run->io.port, data, out);
     }
 }
 
@@ -148,46 +132,36 @@ static void handle_mmio(struct vm *vm, struct kvm_run *run)
 {
     const uint64_t offset = run->mmio.phys_addr - VIRTIO_GPA;
     const uint64_t index = offset / (4 * KIB);
-    uint64_t value = 0;
 
-    if (index >= vm->nr_devices) { /* below VIRTIO_GPA too */
+    if (!run->mmio.is_write) {
         memset(run->mmio.data, 0xff, sizeof(run->mmio.data));
-        return;
     }
-    struct virtio *virtio = &vm->devices[index].virtio;
-    if (run->mmio.is_write) {
-        memcpy(&value, run->mmio.data, run->mmio.len);
-        virtio_write(virtio, offset % (4 * KIB), run->mmio.len, value);
-    } else {
-        value = virtio_read(virtio, offset % (4 * KIB), run->mmio.len);
-        memcpy(run->mmio.data, &value, run->mmio.len);
+    if (index < vm->nr_devices) { /* it is huge below VIRTIO_GPA */
+        virtio_access(&vm->devices[index].virtio, offset % (4 * KIB),
+                      run->mmio.data, run->mmio.len, run->mmio.is_write);
     }
 }
 
-/* A triple fault is a reset, as on a PC. */
-static void handle_exit(struct vm *vm, const struct cpu *cpu)
+/* False if there is nothing more to run. A triple fault is a reset, as on a PC. */
+static bool handle_exit(struct vm *vm, const struct cpu *cpu)
 {
     switch (cpu->run->exit_reason) {
     case KVM_EXIT_IO:
         handle_port(vm, cpu->run);
-        return;
+        return true;
     case KVM_EXIT_MMIO:
         handle_mmio(vm, cpu->run);
-        return;
+        return true;
     case KVM_EXIT_INTR:
-        return;
+        return true;
     case KVM_EXIT_SHUTDOWN:
         kvm_demand(vm, DEMAND_RESET);
-        break;
+        return false;
     default:
         complain("CPU %u stopped: KVM exit %u", cpu->index,
                  cpu->run->exit_reason);
         kvm_demand(vm, DEMAND_FAILED);
-        break;
-    }
-    /* Nothing more to run here; the main thread will stop it. */
-    while (!vm->stopping) {
-        usleep(1000);
+        return false;
     }
 }
 
@@ -195,41 +169,37 @@ static void *run_cpu(void *opaque)
 {
     const struct cpu *cpu = opaque;
     struct vm *vm = cpu->vm;
+    bool runs = true;
 
-    while (!vm->stopping) {
+    while (runs && !vm->stopping) {
         if (ioctl(cpu->fd, KVM_RUN, 0) == 0) {
-            handle_exit(vm, cpu);
+            runs = handle_exit(vm, cpu);
         } else if (errno != EINTR && errno != EAGAIN) {
             complain("CPU %u does not run: %s", cpu->index, strerror(errno));
             kvm_demand(vm, DEMAND_FAILED);
-            return NULL;
+            runs = false;
         }
     }
     return NULL;
 }
 
-static int start_cpu(struct vm *vm, unsigned index, uint64_t entry_gpa)
+static size_t run_size(const struct vm *vm)
 {
-    const int size = ioctl(vm->kvm_fd, KVM_GET_VCPU_MMAP_SIZE, 0);
-    struct cpu *cpu = &vm->cpus[index];
+    return (size_t)ioctl(vm->kvm_fd, KVM_GET_VCPU_MMAP_SIZE, 0);
+}
 
-    cpu->vm = vm;
-    cpu->index = index;
-    cpu->fd = ioctl(vm->machine_fd, KVM_CREATE_VCPU, index);
-    if (cpu->fd < 0 || size < 0) {
-        return complain("KVM makes no CPU %u: %s", index, strerror(errno));
+static int make_cpu(struct vm *vm, struct cpu *cpu)
+{
+    cpu->fd = kvm_ask(vm->machine_fd, KVM_CREATE_VCPU,
+                      (void *)(uintptr_t)cpu->index, "makes no CPU");
+    if (cpu->fd < 0) {
+        return -1;
     }
-    cpu->run = mmap(NULL, (size_t)size, PROT_READ | PROT_WRITE, MAP_SHARED,
+    cpu->run = mmap(NULL, run_size(vm), PROT_READ | PROT_WRITE, MAP_SHARED,
                     cpu->fd, 0);
-    if (cpu->run == MAP_FAILED) {
-        cpu->run = NULL;
-        return complain("cannot map CPU %u: %s", index, strerror(errno));
-    }
-    /* The others wait until the first one wakes them. */
-    return cpu_set_features(cpu) != 0 ||
-                   (index == 0 && cpu_set_registers(cpu, entry_gpa) != 0)
-               ? -1
-               : 0;
+    return cpu->run != MAP_FAILED
+               ? cpu_set_features(cpu)
+               : complain("cannot map CPU %u: %s", cpu->index, strerror(errno));
 }
 
 static void wake(int signal)
@@ -237,22 +207,27 @@ static void wake(int signal)
     (void)signal; /* that it came ends KVM_RUN */
 }
 
-int kvm_start(struct vm *vm, uint64_t entry_gpa)
+int kvm_start(struct vm *vm)
 {
-    const struct sigaction action = { .sa_handler = wake };
-
-    sigaction(SIGUSR1, &action, NULL);
+    signal(SIGUSR1, wake);
     vm->stopping = false;
     vm->demand = DEMAND_NONE;
     if (make_machine(vm) != 0) {
         return -1;
     }
     for (unsigned i = 0; i < vm->options->nr_cpus; i++) {
-        if (start_cpu(vm, i, entry_gpa) != 0) {
+        struct cpu *cpu = &vm->cpus[vm->nr_cpus++];
+
+        *cpu = (struct cpu){ .vm = vm, .index = i };
+        if (make_cpu(vm, cpu) != 0) {
             return -1;
         }
     }
-    for (unsigned i = 0; i < vm->options->nr_cpus; i++) {
+    /* The others wait until the first one wakes them. */
+    if (cpu_set_registers(&vm->cpus[0]) != 0) {
+        return -1;
+    }
+    for (unsigned i = 0; i < vm->nr_cpus; i++) {
         struct cpu *cpu = &vm->cpus[i];
 
         if (pthread_create(&cpu->thread, NULL, run_cpu, cpu) != 0) {
@@ -266,11 +241,9 @@ int kvm_start(struct vm *vm, uint64_t entry_gpa)
 
 void kvm_stop(struct vm *vm)
 {
-    const int size = ioctl(vm->kvm_fd, KVM_GET_VCPU_MMAP_SIZE, 0);
-
     vm->stopping = true;
-    for (unsigned i = 0; i < MAX_CPUS; i++) {
-        struct cpu *cpu = &vm->cpus[i];
+    while (vm->nr_cpus > 0) {
+        struct cpu *cpu = &vm->cpus[--vm->nr_cpus];
 
         if (cpu->started) {
             /* A signal that comes just before KVM_RUN would be lost. */
@@ -278,16 +251,9 @@ void kvm_stop(struct vm *vm)
             pthread_kill(cpu->thread, SIGUSR1);
             pthread_join(cpu->thread, NULL);
         }
-        if (cpu->run != NULL) {
-            munmap(cpu->run, (size_t)size);
-        }
-        if (cpu->fd >= 0) {
-            close(cpu->fd);
-        }
-        *cpu = (struct cpu){ .fd = -1 };
+        munmap(cpu->run, run_size(vm));
+        close(cpu->fd);
     }
-    if (vm->machine_fd >= 0) {
-        close(vm->machine_fd);
-        vm->machine_fd = -1;
-    }
+    close(vm->machine_fd);
+    vm->machine_fd = -1;
 }

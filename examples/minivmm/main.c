@@ -5,53 +5,44 @@
 #include <getopt.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#include "minivmm.h"
+#include "instruments/instruments.h"
 
 #define POLL_MS 1000
 
 static struct options options;
 static struct vm vm;
 
+//! [start]
+static int start(void)
+{
+    return kvm_open(&vm) != 0 || memory_open(&vm) != 0 || pass_open(&vm) != 0 ||
+                   boot_load(&vm) != 0 || monitor_open(&vm) != 0
+               ? -1
+               : kvm_start(&vm);
+}
+//! [start]
+
 /* 0 as long as the machine goes on. */
 static int obey(enum demand demand)
 {
-    uint64_t entry_gpa;
-
     if (demand == DEMAND_NONE) {
         /* What was demanded before a reset was done with it: a guest writes to
          * the keyboard controller until it is gone. */
         return 0;
     }
     if (demand == DEMAND_RESET) {
-        monitor_event(&vm, "reset", NULL);
+        monitor_event("reset", NULL);
         kvm_stop(&vm);
         memory_reset(&vm);
         serial_reset(&vm);
-        return boot_load(&vm, &entry_gpa) != 0 || kvm_start(&vm, entry_gpa) != 0
-                   ? -1
-                   : 0;
+        return boot_load(&vm) == 0 ? kvm_start(&vm) : -1;
     }
     return demand == DEMAND_OFF ? 1 : -1;
-}
-
-static void read_console(struct pollfd *poll_fd)
-{
-    uint8_t bytes[64];
-    const unsigned room = serial_room(&vm);
-    const ssize_t got =
-        read(STDIN_FILENO, bytes, room < sizeof(bytes) ? room : sizeof(bytes));
-
-    if (got <= 0) {
-        poll_fd->fd = -1; /* nobody types any more */
-    } else {
-        serial_input(&vm, bytes, (unsigned)got);
-    }
 }
 
 //! [stalls]
@@ -66,11 +57,11 @@ static void look_for_stalls(void)
 
 static int run(int signal_fd)
 {
-    enum { DEMAND, SIGNAL, MONITOR, CONSOLE, CLIENTS };
-    struct pollfd fds[CLIENTS + MAX_CLIENTS] = {
+    enum { DEMAND, SIGNAL, MONITOR, CONSOLE, NR_FDS };
+    struct pollfd fds[NR_FDS] = {
         [DEMAND] = { vm.demand_fd, POLLIN, 0 },
         [SIGNAL] = { signal_fd, POLLIN, 0 },
-        [MONITOR] = { vm.monitor_fd, POLLIN, 0 },
+        [MONITOR] = { monitor_fd(), POLLIN, 0 },
         [CONSOLE] = { STDIN_FILENO, POLLIN, 0 },
     };
     uint64_t count;
@@ -78,23 +69,15 @@ static int run(int signal_fd)
 
     while (status == 0) {
         fds[CONSOLE].events = serial_room(&vm) > 0 ? POLLIN : 0;
-        for (unsigned i = 0; i < MAX_CLIENTS; i++) {
-            fds[CLIENTS + i] = (struct pollfd){ vm.clients[i].fd, POLLIN, 0 };
-        }
-        if (poll(fds, CLIENTS + MAX_CLIENTS, POLL_MS) < 0 && errno != EINTR) {
+        if (poll(fds, NR_FDS, POLL_MS) < 0 && errno != EINTR) {
             return complain("poll: %s", strerror(errno));
         }
         look_for_stalls();
-        for (unsigned i = 0; i < MAX_CLIENTS; i++) {
-            if (fds[CLIENTS + i].revents != 0) {
-                monitor_input(&vm, i);
-            }
-        }
         if (fds[MONITOR].revents != 0) {
-            monitor_accept(&vm);
+            monitor_serve(&vm);
         }
-        if (fds[CONSOLE].revents != 0) {
-            read_console(&fds[CONSOLE]);
+        if (fds[CONSOLE].revents != 0 && !serial_input(&vm)) {
+            fds[CONSOLE].fd = -1; /* nobody types any more */
         }
         if (fds[SIGNAL].revents != 0) {
             return 1;
@@ -107,19 +90,6 @@ static int run(int signal_fd)
     return status;
 }
 
-//! [start]
-static int start(void)
-{
-    uint64_t entry_gpa;
-
-    return kvm_open(&vm) != 0 || memory_open(&vm) != 0 || pass_open(&vm) != 0 ||
-                   boot_load(&vm, &entry_gpa) != 0 || monitor_open(&vm) != 0 ||
-                   kvm_start(&vm, entry_gpa) != 0
-               ? -1
-               : 0;
-}
-//! [start]
-
 int main(int argc, char **argv)
 {
     sigset_t signals;
@@ -128,8 +98,8 @@ int main(int argc, char **argv)
     if (status != 0) {
         return status > 0 ? 0 : 1;
     }
-    if (options.monitor != NULL && options.kernel == NULL) { /* --ctl */
-        return monitor_client(options.monitor, options.json, argc - optind,
+    if (options.ctl != NULL) {
+        return monitor_client(options.ctl, options.json, argc - optind,
                               argv + optind);
     }
     /* Signals come to the main thread only, as something to read. */
@@ -140,16 +110,8 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
 
     vm.options = &options;
-    vm.machine_fd = vm.monitor_fd = -1;
+    vm.machine_fd = -1;
     vm.demand_fd = eventfd(0, EFD_CLOEXEC);
-    for (unsigned i = 0; i < MAX_CPUS; i++) {
-        vm.cpus[i].fd = -1;
-    }
-    for (unsigned i = 0; i < MAX_CLIENTS; i++) {
-        vm.clients[i] = (struct client){ .fd = -1, .json = options.json };
-    }
-    pthread_mutex_init(&vm.serial.lock, NULL);
-    pthread_mutex_init(&vm.clients_lock, NULL);
     serial_reset(&vm);
 
     status = start();
@@ -158,9 +120,8 @@ int main(int argc, char **argv)
     }
     kvm_stop(&vm);
     monitor_close(&vm);
-    if (status >= 0 && options.trace != NULL &&
-        trace_save(&vm, options.trace) != 0) {
-        status = -1;
+    if (status >= 0 && options.trace != NULL) {
+        status = trace_save(&vm, options.trace);
     }
     pass_close(&vm);
     memory_close(&vm);

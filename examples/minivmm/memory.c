@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Everything that libvmem manages: boot RAM, and a backing, a region and a
- * virtio-mem device for each --device. */
-#include <errno.h>
+/* Everything that libvmem manages: a backing and a region for each piece of guest
+ * memory, and a virtio-mem device for those that are no boot RAM. */
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "minivmm.h"
+#include "instruments/instruments.h"
 
 /* Linux works in memory blocks of 128 MiB to 2 GiB; a device that starts on
  * such a boundary loses nothing at its ends. */
@@ -17,138 +15,104 @@ static struct vmem_error err = VMEM_ERROR_INIT;
 //! [notifications]
 static void config_changed(void *opaque)
 {
-    struct memory_device *memory = opaque;
+    struct memory *memory = opaque;
 
     virtio_config_changed(&memory->virtio);
 }
 
-static void size_changed(uint64_t plugged_size, void *opaque)
+static void tell_size(const struct memory *memory, const char *event,
+                      uint64_t plugged_size)
 {
-    struct memory_device *memory = opaque;
     char size[32];
 
     snprintf(size, sizeof(size), "%" PRIu64, plugged_size);
-    monitor_event(memory->vm, "size-changed", "device", memory->options->name,
-                  "size", size, NULL);
+    monitor_event(event, "device", memory->name, "size", size, NULL);
+}
+
+static void size_changed(uint64_t plugged_size, void *opaque)
+{
+    tell_size(opaque, "size-changed", plugged_size);
 }
 
 static void resize_changed(const struct vmem_resize_status *status,
                            void *opaque)
 {
-    struct memory_device *memory = opaque;
-    char size[32];
+    const struct memory *memory = opaque;
 
     if (status->state == VMEM_RESIZE_IDLE) {
-        snprintf(size, sizeof(size), "%" PRIu64, status->plugged_size);
-        monitor_event(memory->vm, "resize-done", "device",
-                      memory->options->name, "size", size, NULL);
+        tell_size(memory, "resize-done", status->plugged_size);
     } else if (status->state == VMEM_RESIZE_STALLED) {
-        monitor_event(
-            memory->vm, "resize-stalled", "device", memory->options->name,
-            "reason", vmem_resize_stall_name(status->reason), "busy",
-            vmem_reason_name(status->busy_reason), "by", status->busy_by, NULL);
+        monitor_event("resize-stalled", "device", memory->name, "reason",
+                      vmem_resize_stall_name(status->reason), "busy",
+                      vmem_reason_name(status->busy_reason), "by",
+                      status->busy_by, NULL);
     }
 }
 //! [notifications]
 
-//! [area]
-static void add_area(struct vm *vm, uint64_t gpa, uint64_t size,
-                     struct vmem_region *region, uint64_t offset, uint64_t node)
+//! [region]
+/* The next piece of guest memory. A region without a device is populated, and
+ * stays so: that is all that RAM needs. */
+static int add_memory(struct vm *vm, const char *name, uint64_t gpa,
+                      const struct vmem_backing_config *request)
 {
+    struct memory *memory = &vm->memories[vm->nr_memories++];
     struct vmem_backing_info info = { .struct_size = sizeof(info) };
-    struct area *area = &vm->areas[vm->nr_areas++];
+    struct vmem_region_config config = { .struct_size = sizeof(config),
+                                         .name = memory->name };
 
-    vmem_backing_get_info(vmem_region_get_backing(region), &info);
-    *area = (struct area){ .gpa = gpa,
-                           .size = size,
-                           .offset = offset,
-                           .region = region,
-                           .hva = (uint8_t *)info.hva + offset,
-                           .node = node,
-                           .hotplug = region != vm->ram };
+    memory->vm = vm;
+    memory->gpa = gpa;
+    memory->size = request->size;
+    snprintf(memory->name, sizeof(memory->name), "%s", name);
+    if (vmem_backing_new_allocated(vm->vmem, request, &memory->backing, &err) !=
+        0) {
+        return -1;
+    }
+    vmem_backing_get_info(memory->backing, &info);
+    memory->hva = info.hva;
+    config.backing = memory->backing;
+    return vmem_region_new(vm->vmem, &config, &memory->region, &err);
 }
-//! [area]
+//! [region]
 
-//! [ram]
-/* A region without a source: populated, and it stays so. */
-static int open_ram(struct vm *vm)
+static int add_ram(struct vm *vm, const char *name, uint64_t gpa, uint64_t size)
 {
-    const uint64_t size = vm->options->memory_size;
-    const uint64_t low = size < HOLE_GPA ? size : HOLE_GPA;
     const struct vmem_backing_config request = { .struct_size = sizeof(request),
-                                                 .name = "ram",
+                                                 .name = name,
                                                  .size = size,
                                                  .kind = VMEM_BACKING_ANON };
-    struct vmem_region_config config = { .struct_size = sizeof(config),
-                                         .name = "ram" };
 
-    if (vmem_backing_new_allocated(vm->vmem, &request, &vm->ram_backing,
-                                   &err) != 0) {
-        return complain("no boot RAM: %s", err.message);
-    }
-    config.backing = vm->ram_backing;
-    if (vmem_region_new(vm->vmem, &config, &vm->ram, &err) != 0) {
-        return complain("no boot RAM: %s", err.message);
-    }
-    add_area(vm, 0, low, vm->ram, 0, 0);
-    if (size > low) {
-        add_area(vm, HIGH_GPA, size - low, vm->ram, low, 0);
-    }
-    return 0;
+    return size > 0 ? add_memory(vm, name, gpa, &request) : 0;
 }
-//! [ram]
 
 //! [device]
-/* The block size is known only when the backing is: it decides where the device
- * may start. */
-static int open_device(struct vm *vm, struct memory_device *memory,
-                       const struct device_options *options, uint64_t *gpa)
+static int add_device(struct vm *vm, uint64_t gpa)
 {
-    const struct vmem_backing_config request = { .struct_size = sizeof(request),
-                                                 .name = options->name,
-                                                 .path = options->path,
-                                                 .size = options->size,
-                                                 .kind = options->backing };
-    const struct vmem_device_ops ops = {
-        .struct_size = sizeof(ops),
-        .config_changed = config_changed,
-        .size_changed = size_changed,
-        .resize_changed = resize_changed,
-        .trace = memory->vm->options->trace != NULL ? trace_event : NULL
-    };
-    struct vmem_region_config ram = { .struct_size = sizeof(ram),
-                                      .name = options->name };
-    struct vmem_device_config config = {
-        .struct_size = sizeof(config),
-        .name = options->name,
-        .block_size = options->block_size,
-        .requested_size = options->requested_size,
-        .features = options->features,
-        .flags = options->flags,
-        .node_id = options->node,
-        .stall_after_ns = vm->options->stall_after_ns,
-    };
+    const unsigned index = vm->nr_devices++;
+    struct memory *memory = &vm->devices[index];
+    struct vmem_backing_config backing = vm->options->devices[index].backing;
+    struct vmem_device_config config = vm->options->devices[index].device;
+    const struct vmem_device_ops ops = { .struct_size = sizeof(ops),
+                                         .config_changed = config_changed,
+                                         .size_changed = size_changed,
+                                         .resize_changed = resize_changed,
+                                         .trace = vm->options->trace != NULL
+                                                      ? trace_event
+                                                      : NULL };
+    char name[16];
 
-    if (vmem_backing_new_allocated(vm->vmem, &request, &memory->backing,
-                                   &err) != 0) {
+    snprintf(name, sizeof(name), "vmem%u", index);
+    virtio_init(&memory->virtio, memory, index);
+    backing.name = config.name = name;
+    if (add_memory(vm, name, gpa, &backing) != 0) {
         return -1;
     }
-    ram.backing = memory->backing;
-    if (vmem_region_new(vm->vmem, &ram, &memory->region, &err) != 0) {
-        return -1;
-    }
-    const uint64_t alignment = config.block_size > DEVICE_ALIGNMENT
-                                   ? config.block_size
-                                   : DEVICE_ALIGNMENT;
-    memory->gpa = (*gpa + alignment - 1) / alignment * alignment;
-    config.gpa = memory->gpa;
-    if (vmem_device_new(memory->region, &config, &ops, memory, &memory->device,
-                        &err) != 0) {
-        return -1;
-    }
-    *gpa = memory->gpa + options->size;
-    add_area(vm, memory->gpa, options->size, memory->region, 0, options->node);
-    return 0;
+    memory->node = config.node_id;
+    config.gpa = gpa;
+    config.stall_after_ns = vm->options->stall_after_ns;
+    return vmem_device_new(memory->region, &config, &ops, memory,
+                           &memory->device, &err);
 }
 //! [device]
 
@@ -158,28 +122,23 @@ int memory_open(struct vm *vm)
     const struct vmem_vm_config config = { .struct_size = sizeof(config),
                                            .name = "minivmm" };
     const struct options *options = vm->options;
-    uint64_t gpa = HIGH_GPA;
+    const uint64_t low =
+        options->memory_size < HOLE_GPA ? options->memory_size : HOLE_GPA;
+    const uint64_t high = options->memory_size - low;
+    uint64_t gpa = HIGH_GPA + high;
 
-    if (vmem_vm_new(&config, &vm->vmem, &err) != 0) {
-        return complain("%s", err.message);
+    if (vmem_vm_new(&config, &vm->vmem, &err) != 0 ||
+        add_ram(vm, "ram", 0, low) != 0 ||
+        add_ram(vm, "high-ram", HIGH_GPA, high) != 0) {
+        return complain("no boot RAM: %s", err.message);
     }
-    if (open_ram(vm) != 0) {
-        return -1;
-    }
-    if (options->memory_size > HOLE_GPA) {
-        gpa += options->memory_size - HOLE_GPA;
-    }
+    vm->devices = &vm->memories[vm->nr_memories];
     for (unsigned i = 0; i < options->nr_devices; i++) {
-        struct memory_device *memory = &vm->devices[i];
-
-        memory->vm = vm;
-        memory->options = &options->devices[i];
-        virtio_init(&memory->virtio, vm, i);
-        vm->nr_devices++;
-        if (open_device(vm, memory, memory->options, &gpa) != 0) {
-            return complain("--device %s: %s", memory->options->name,
-                            err.message);
+        gpa = (gpa + DEVICE_ALIGNMENT - 1) & ~(DEVICE_ALIGNMENT - 1);
+        if (add_device(vm, gpa) != 0) {
+            return complain("--device number %u: %s", i + 1, err.message);
         }
+        gpa += vm->devices[i].size;
     }
     return 0;
 }
@@ -188,8 +147,8 @@ int memory_open(struct vm *vm)
 //! [close]
 void memory_close(struct vm *vm)
 {
-    for (unsigned i = 0; i < vm->nr_devices; i++) {
-        struct memory_device *memory = &vm->devices[i];
+    for (unsigned i = vm->nr_memories; i-- > 0;) {
+        struct memory *memory = &vm->memories[i];
 
         follow_detach_all(memory);
         if (memory->region != NULL && vmem_region_is_frozen(memory->region)) {
@@ -201,9 +160,7 @@ void memory_close(struct vm *vm)
             complain("%s", err.message);
         }
     }
-    if (vmem_region_free(vm->ram, &err) != 0 ||
-        vmem_backing_free(vm->ram_backing, &err) != 0 ||
-        vmem_vm_free(vm->vmem, &err) != 0) {
+    if (vmem_vm_free(vm->vmem, &err) != 0) {
         complain("%s", err.message);
     }
 }
@@ -213,125 +170,85 @@ void memory_close(struct vm *vm)
 void memory_reset(struct vm *vm)
 {
     for (unsigned i = 0; i < vm->nr_devices; i++) {
-        struct memory_device *memory = &vm->devices[i];
+        struct memory *memory = &vm->devices[i];
 
         virtio_reset(&memory->virtio);
         /* A frozen device keeps its blocks; Linux then unplugs them itself
          * when its driver starts. */
         if (vmem_device_reset(memory->device, VMEM_RESET_SYSTEM, &err) != 0) {
-            monitor_event(vm, "reset-refused", "device", memory->options->name,
-                          "why", err.message, NULL);
+            monitor_event("reset-refused", "device", memory->name, "why",
+                          err.message, NULL);
         }
     }
 }
 //! [reset]
 
-struct memory_device *memory_find(struct vm *vm, const char *name)
-{
-    for (unsigned i = 0; i < vm->nr_devices; i++) {
-        if (strcmp(vm->devices[i].options->name, name) == 0) {
-            return &vm->devices[i];
-        }
-    }
-    return NULL;
-}
-
 struct copy {
-    const struct area *area;
+    uint8_t *hva;
     uint8_t *bytes;
     bool write;
 };
 
 /* Runs while the range cannot go away. A ring's index is two bytes, which must
- * be read and written at once. */
+ * be read and written at once, and in order with what it is the index of. */
 static int copy_populated(const struct vmem_range *range, void *opaque)
 {
     const struct copy *copy = opaque;
-    uint8_t *hva = copy->area->hva + (range->offset - copy->area->offset);
+    uint16_t index;
 
-    if (range->size == sizeof(uint16_t) && (uintptr_t)hva % 2 == 0) {
-        _Atomic uint16_t *index = (_Atomic uint16_t *)(void *)hva;
-        uint16_t value;
+    if (range->size == sizeof(index) && (uintptr_t)copy->hva % 2 == 0) {
+        _Atomic uint16_t *shared = (_Atomic uint16_t *)(void *)copy->hva;
 
         if (copy->write) {
-            memcpy(&value, copy->bytes, sizeof(value));
-            atomic_store(index, value);
+            memcpy(&index, copy->bytes, sizeof(index));
+            atomic_store(shared, index);
         } else {
-            value = atomic_load(index);
-            memcpy(copy->bytes, &value, sizeof(value));
+            index = atomic_load(shared);
+            memcpy(copy->bytes, &index, sizeof(index));
         }
     } else if (copy->write) {
-        memcpy(hva, copy->bytes, range->size);
+        memcpy(copy->hva, copy->bytes, range->size);
     } else {
-        memcpy(copy->bytes, hva, range->size);
+        memcpy(copy->bytes, copy->hva, range->size);
     }
     return 0;
 }
 
-static const struct area *find_area(const struct vm *vm, uint64_t gpa)
+//! [access]
+/* A range over the border of two pieces is in none. No driver makes one, because
+ * Linux joins no pages across it. */
+static int copy(struct vm *vm, uint64_t gpa, uint8_t *bytes, uint64_t size,
+                bool write)
 {
-    for (unsigned i = 0; i < vm->nr_areas; i++) {
-        const struct area *area = &vm->areas[i];
+    for (unsigned i = 0; i < vm->nr_memories; i++) {
+        const struct memory *memory = &vm->memories[i];
+        const struct vmem_range range = { gpa - memory->gpa, size };
 
-        if (gpa >= area->gpa && gpa - area->gpa < area->size) {
-            return area;
+        if (gpa >= memory->gpa && range.offset < memory->size &&
+            size <= memory->size - range.offset) {
+            struct copy copy = { memory->hva + range.offset, bytes, write };
+
+            return vmem_region_with_populated(memory->region, &range,
+                                              copy_populated, &copy, NULL);
         }
     }
-    return NULL;
+    return -1;
 }
-
-//! [access]
-/* Visits the areas that a range lies in; bytes == NULL only looks. */
-static int visit(struct vm *vm, uint64_t gpa, uint8_t *bytes, uint64_t size,
-                 bool write)
-{
-    while (size > 0) {
-        struct copy copy = { find_area(vm, gpa), bytes, write };
-
-        if (copy.area == NULL) {
-            return -1;
-        }
-        const uint64_t start = gpa - copy.area->gpa;
-        const uint64_t room = copy.area->size - start;
-        const struct vmem_range range = { copy.area->offset + start,
-                                          size < room ? size : room };
-
-        if (bytes == NULL) {
-            if (!vmem_region_is_populated(copy.area->region, &range)) {
-                return -1;
-            }
-        } else {
-            if (vmem_region_with_populated(copy.area->region, &range,
-                                           copy_populated, &copy, NULL) != 0) {
-                return -1;
-            }
-            bytes += range.size;
-        }
-        gpa += range.size;
-        size -= range.size;
-    }
-    return 0;
-}
-//! [access]
 
 int memory_read(struct vm *vm, uint64_t gpa, void *bytes, size_t size)
 {
-    return visit(vm, gpa, bytes, size, false);
+    return copy(vm, gpa, bytes, size, false);
 }
 
 int memory_write(struct vm *vm, uint64_t gpa, const void *bytes, size_t size)
 {
-    return visit(vm, gpa, (uint8_t *)bytes, size, true);
+    return copy(vm, gpa, (uint8_t *)bytes, size, true);
 }
-
-bool memory_is_there(struct vm *vm, uint64_t gpa, uint64_t size)
-{
-    return visit(vm, gpa, NULL, size, false) == 0;
-}
+//! [access]
 
 void *memory_boot_ram(struct vm *vm, uint64_t gpa, uint64_t size)
 {
-    const struct area *low = &vm->areas[0];
+    const struct memory *low = &vm->memories[0];
 
     return gpa <= low->size && size <= low->size - gpa ? low->hva + gpa : NULL;
 }

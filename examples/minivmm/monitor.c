@@ -6,7 +6,7 @@
 
 #include "instruments/instruments.h"
 
-#define MAX_WORDS 4
+#define SPACE " \t\r"
 
 static int reset(const struct request *request)
 {
@@ -20,9 +20,11 @@ static int quit(const struct request *request)
     return 0;
 }
 
-static int freeze(const struct request *request, bool on)
+/* And thaw. */
+static int freeze(const struct request *request)
 {
     struct vm *vm = request->vm;
+    const bool on = strcmp(request->command->name, "freeze") == 0;
 
     for (unsigned i = 0; i < vm->nr_devices; i++) {
         struct vmem_error err = VMEM_ERROR_INIT;
@@ -35,16 +37,6 @@ static int freeze(const struct request *request, bool on)
         }
     }
     return 0;
-}
-
-static int freeze_all(const struct request *request)
-{
-    return freeze(request, true);
-}
-
-static int thaw_all(const struct request *request)
-{
-    return freeze(request, false);
 }
 
 //! [resize]
@@ -68,8 +60,8 @@ static int help(const struct request *request);
 
 static const struct command own_commands[] = {
     { "resize", "DEV SIZE", resize },
-    { "freeze", "", freeze_all },
-    { "thaw", "", thaw_all },
+    { "freeze", "", freeze },
+    { "thaw", "", freeze },
     { "reset", "", reset },
     { "quit", "", quit },
     { "help", "", help },
@@ -83,82 +75,56 @@ static const struct command *const tables[] = { own_commands, info_commands,
 
 static int help(const struct request *request)
 {
-    char text[1024] = "events";
-    size_t used = strlen(text);
-
+    report_text(request->report, "events", "");
     for (unsigned i = 0; i < NR_TABLES; i++) {
         for (const struct command *it = tables[i]; it->name != NULL; it++) {
-            used += (size_t)snprintf(
-                text + used, sizeof(text) - used, ", %s%s%s", it->name,
-                it->arguments[0] != '\0' ? " " : "", it->arguments);
+            report_text(request->report, it->name, it->arguments);
         }
     }
-    report_text(request->report, "commands", text);
     return 0;
 }
 
-static unsigned count_words(const char *text)
+/* text is what is behind the command's name. */
+static int run(struct request *request, char *text)
 {
-    unsigned nr = text[0] != '\0';
+    const struct command *command = request->command;
+    struct vm *vm = request->vm;
+    char *rest = NULL;
+    const char *name = strtok_r(text, SPACE, &rest);
 
-    for (; *text != '\0'; text++) {
-        nr += *text == ' ';
+    request->argument = strtok_r(NULL, SPACE, &rest);
+    if ((name != NULL) != (command->arguments[0] != '\0') ||
+        (request->argument != NULL) !=
+            (strchr(command->arguments, ' ') != NULL) ||
+        strtok_r(NULL, SPACE, &rest) != NULL) {
+        return report_error(
+            request->report, "the command is \"%s%s%s\"", command->name,
+            command->arguments[0] != '\0' ? " " : "", command->arguments);
     }
-    return nr;
-}
-
-/* The words of its name, or 0 if these are not that command. */
-static unsigned match(const struct command *command, char *const *words,
-                      unsigned nr)
-{
-    const unsigned of_name = count_words(command->name);
-    const size_t first = strcspn(command->name, " ");
-
-    return nr == of_name + count_words(command->arguments) &&
-                   strlen(words[0]) == first &&
-                   strncmp(command->name, words[0], first) == 0 &&
-                   (of_name == 1 ||
-                    strcmp(command->name + first + 1, words[1]) == 0)
-               ? of_name
-               : 0;
-}
-
-static int run(const struct command *command, struct request *request,
-               unsigned of_name)
-{
-    const char *name = request->words[of_name];
-
-    if (command->arguments[0] != '\0') {
-        request->memory = memory_find(request->vm, name);
-        request->argument = request->words[of_name + 1];
-        if (request->memory == NULL) {
-            return report_error(request->report, "there is no device \"%s\"",
-                                name);
+    for (unsigned i = 0; name != NULL && i < vm->nr_devices; i++) {
+        if (strcmp(vm->devices[i].name, name) == 0) {
+            request->memory = &vm->devices[i];
         }
     }
-    return command->run(request);
+    return name == NULL || request->memory != NULL
+               ? command->run(request)
+               : report_error(request->report, "there is no device \"%s\"",
+                              name);
 }
 
 int monitor_command(struct vm *vm, char *line, struct report *report)
 {
-    char *words[MAX_WORDS + 1] = { NULL };
-    struct request request = { .vm = vm, .words = words, .report = report };
-    char *rest = NULL;
-    unsigned nr = 0;
+    struct request request = { .vm = vm, .report = report };
 
-    for (char *word = strtok_r(line, " \t\r", &rest); word != NULL;
-         word = strtok_r(NULL, " \t\r", &rest)) {
-        if (nr == MAX_WORDS) {
-            return report_error(report, "too many words; \"help\" lists them");
-        }
-        words[nr++] = word;
-    }
-    for (unsigned i = 0; nr > 0 && i < NR_TABLES; i++) {
+    line += strspn(line, SPACE);
+    for (unsigned i = 0; i < NR_TABLES; i++) {
         for (const struct command *it = tables[i]; it->name != NULL; it++) {
-            const unsigned of_name = match(it, words, nr);
+            const size_t size = strlen(it->name);
 
-            if (of_name > 0) {
-                return run(it, &request, of_name);
+            if (strncmp(line, it->name, size) == 0 &&
+                (line[size] == '\0' || strchr(SPACE, line[size]) != NULL)) {
+                request.command = it;
+                return run(&request, line + size);
             }
         }
     }

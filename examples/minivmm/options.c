@@ -9,14 +9,13 @@
 
 #define DEFAULT_MEMORY (512 * MIB)
 #define LEAST_MEMORY (64 * MIB)
-#define MOST_MEMORY (512 * GIB)
 
 static const char usage[] =
     "usage: minivmm --kernel FILE [OPTION]...\n"
     "       minivmm --ctl SOCKET [--json] COMMAND...\n"
     "\n"
     "Boots a Linux kernel under KVM, with its console on standard output and\n"
-    "virtio-mem devices from libvmem.\n"
+    "virtio-mem devices from libvmem, which it calls vmem0, vmem1, ...\n"
     "\n"
     "  --kernel FILE      a bzImage or the ELF file in it\n"
     "  --initrd FILE      its initramfs\n"
@@ -26,21 +25,14 @@ static const char usage[] =
     "  --device KEY=VALUE,...  a virtio-mem device; may be repeated:\n"
     "      size=SIZE          how much it may have at most; required\n"
     "      block=SIZE         block size (what suits the backing)\n"
-    "      requested=SIZE     to start with (0)\n"
     "      node=N             NUMA node (0)\n"
     "      backing=KIND       memfd (default), anon, anon-shared, hugetlb,\n"
     "                         file:PATH\n"
-    "      inaccessible=MODE  UNPLUGGED_INACCESSIBLE: on (default), off, or\n"
-    "                         require\n"
-    "      name=NAME          (vmem0, vmem1, ...)\n"
+    "      inaccessible=off   without UNPLUGGED_INACCESSIBLE\n"
     "  --stall SECONDS    silence of a guest that counts as stalled (10)\n"
-    "  --monitor SOCKET   commands and events on a Unix socket; \"help\" "
-    "lists\n"
-    "                     them\n"
+    "  --monitor SOCKET   commands (\"help\" lists them) and events\n"
     "  --trace FILE       write the requests, for vmemctl replay\n"
-    "  --pass ADDRESS     give the guest a PCI device, such as 0000:00:04.0, "
-    "that\n"
-    "                     is bound to vfio-pci\n"
+    "  --pass ADDRESS     a PCI device of vfio-pci, such as 0000:00:04.0\n"
     "  --json             the monitor, or --ctl, speaks JSON\n"
     "  --ctl SOCKET       run a command of the monitor of another minivmm\n";
 
@@ -79,12 +71,13 @@ bool parse_size(const char *text, uint64_t *size)
     return *end == '\0';
 }
 
-static bool parse_number(const char *text, uint64_t most, uint64_t *number)
+static bool parse_number(const char *text, uint64_t least, uint64_t most,
+                         uint64_t *number)
 {
-    return parse_size(text, number) && *number <= most;
+    return parse_size(text, number) && *number >= least && *number <= most;
 }
 
-static bool parse_backing(const char *text, struct device_options *device)
+static bool parse_backing(const char *text, struct vmem_backing_config *config)
 {
     static const uint32_t kinds[] = { VMEM_BACKING_MEMFD, VMEM_BACKING_ANON,
                                       VMEM_BACKING_ANON_SHARED,
@@ -92,167 +85,107 @@ static bool parse_backing(const char *text, struct device_options *device)
 
     for (unsigned i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
         if (strcmp(vmem_backing_kind_name(kinds[i]), text) == 0) {
-            device->backing = kinds[i];
+            config->kind = kinds[i];
             return true;
         }
     }
-    if (strncmp(text, "file:", 5) != 0 || text[5] == '\0') {
+    if (strncmp(text, "file:", 5) != 0) {
         return false;
     }
-    device->backing = VMEM_BACKING_FILE;
-    device->path = text + 5;
+    config->kind = VMEM_BACKING_FILE;
+    config->path = text + 5;
     return true;
 }
 
-static bool parse_inaccessible(const char *text, struct device_options *device)
+//! [options]
+int parse_device(char *text, struct device_options *options)
 {
-    device->flags &= ~(VMEM_DEVICE_NO_UNPLUGGED_INACCESSIBLE |
-                       VMEM_DEVICE_REQUIRE_INACCESSIBLE);
-    if (strcmp(text, "off") == 0) {
-        device->flags |= VMEM_DEVICE_NO_UNPLUGGED_INACCESSIBLE;
-        return true;
-    }
-    if (strcmp(text, "require") == 0) {
-        device->flags |= VMEM_DEVICE_REQUIRE_INACCESSIBLE;
-        return true;
-    }
-    return strcmp(text, "on") == 0;
-}
+    struct vmem_backing_config *backing = &options->backing;
+    struct vmem_device_config *device = &options->device;
 
-static bool parse_name(const char *text, struct device_options *device)
-{
-    const size_t length = strlen(text);
-
-    /* A word on monitor and trace lines. */
-    if (length == 0 || length > VMEM_NAME_MAX ||
-        strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                     "0123456789_.-") != length) {
-        return false;
-    }
-    memcpy(device->name, text, length + 1);
-    return true;
-}
-
-static bool parse_pair(const char *key, const char *value,
-                       struct device_options *device)
-{
-    return strcmp(key, "size") == 0    ? parse_size(value, &device->size)
-           : strcmp(key, "block") == 0 ? parse_size(value, &device->block_size)
-           : strcmp(key, "requested") == 0
-               ? parse_size(value, &device->requested_size)
-           : strcmp(key, "node") == 0
-               ? parse_number(value, MAX_NODES - 1, &device->node)
-           : strcmp(key, "backing") == 0 ? parse_backing(value, device)
-           : strcmp(key, "inaccessible") == 0
-               ? parse_inaccessible(value, device)
-           : strcmp(key, "name") == 0 ? parse_name(value, device)
-                                      : false;
-}
-
-int parse_device(char *text, unsigned index, struct device_options *device)
-{
-    char *rest = NULL;
-
-    *device = (struct device_options){
-        .backing = VMEM_BACKING_MEMFD,
+    *backing = (struct vmem_backing_config){ .struct_size = sizeof(*backing),
+                                             .kind = VMEM_BACKING_MEMFD };
+    *device = (struct vmem_device_config){
+        .struct_size = sizeof(*device),
         .features = VMEM_DEVICE_F_ACPI_PXM | VMEM_DEVICE_F_PERSISTENT_SUSPEND,
     };
-    snprintf(device->name, sizeof(device->name), "vmem%u", index);
-    for (char *key = strtok_r(text, ",", &rest); key != NULL;
-         key = strtok_r(NULL, ",", &rest)) {
-        char *value = strchr(key, '=');
+    //! [options]
+    while (*text != '\0') {
+        enum { SIZE, BLOCK, NODE, BACKING, INACCESSIBLE };
+        static const char *const keys[] = { "size",    "block",        "node",
+                                            "backing", "inaccessible", NULL };
+        const char *pair = text;
+        char *value = NULL;
+        const int key = getsubopt(&text, (char *const *)keys, &value);
+        bool ok = false;
 
         if (value == NULL) {
-            return complain("--device: \"%s\" has no value", key);
+            return complain("--device: \"%s\" has no value", pair);
         }
-        *value++ = '\0';
-        if (!parse_pair(key, value, device)) {
-            return complain("--device: there is no %s=%s", key, value);
+        if (key == SIZE) {
+            ok = parse_size(value, &backing->size);
+        } else if (key == BLOCK) {
+            ok = parse_size(value, &device->block_size);
+        } else if (key == NODE) {
+            ok = parse_number(value, 0, MAX_NODES - 1, &device->node_id);
+        } else if (key == BACKING) {
+            ok = parse_backing(value, backing);
+        } else if (key == INACCESSIBLE) {
+            device->flags = VMEM_DEVICE_NO_UNPLUGGED_INACCESSIBLE;
+            ok = strcmp(value, "off") == 0;
+        }
+        if (!ok) {
+            return complain("--device: there is no %s", pair);
         }
     }
-    return device->size > 0 ? 0 : complain("--device: size is missing");
+    return backing->size > 0 ? 0 : complain("--device: size is missing");
 }
 
-static int add_device(char *text, struct options *options)
+static int parse_option(const char *name, const char *text, unsigned most,
+                        uint64_t *number)
 {
-    struct device_options *device = &options->devices[options->nr_devices];
-
-    if (options->nr_devices == MAX_DEVICES) {
-        return complain("more than %d devices", MAX_DEVICES);
-    }
-    if (parse_device(text, options->nr_devices, device) != 0) {
-        return -1;
-    }
-    for (unsigned i = 0; i < options->nr_devices; i++) {
-        if (strcmp(options->devices[i].name, device->name) == 0) {
-            return complain("two devices have the name %s", device->name);
-        }
-    }
-    options->nr_devices++;
-    return 0;
-}
-
-static int parse_number_option(const char *name, const char *text,
-                               uint64_t most, uint64_t *number)
-{
-    return parse_number(text, most, number) && *number > 0
+    return parse_number(text, 1, most, number)
                ? 0
                : complain("--%s %s: not a number from 1 to %u", name, text,
-                          (unsigned)most);
+                          most);
 }
 
 static int parse_memory(const char *text, uint64_t *size)
 {
-    return parse_size(text, size) && *size >= LEAST_MEMORY &&
-                   *size <= MOST_MEMORY && *size % (2 * MIB) == 0
+    return parse_number(text, LEAST_MEMORY, UINT64_MAX, size) &&
+                   *size % (2 * MIB) == 0
                ? 0
-               : complain("--memory %s: not a multiple of 2M from 64M to 512G",
+               : complain("--memory %s: not a multiple of 2M, of at least 64M",
                           text);
 }
 
-/* What the rest of the line and the options must be to each other. */
-static int check_options(const struct options *options, bool ctl, int argc,
-                         char **argv)
-{
-    if (ctl) {
-        return options->kernel == NULL
-                   ? 0
-                   : complain("--kernel and --ctl are two different things");
-    }
-    if (optind < argc) {
-        return complain("\"%s\" is not an option", argv[optind]);
-    }
-    return options->kernel != NULL
-               ? 0
-               : complain("--kernel is missing; --help tells more");
-}
+/* The first ones are text as it is. */
+enum { KERNEL, INITRD, APPEND, MONITOR, CTL, TRACE, PASS, NR_TEXTS };
+enum { MEMORY = NR_TEXTS, CPUS, STALL, DEVICE, JSON, HELP };
+static const struct option names[] = {
+    { "kernel", required_argument, NULL, KERNEL },
+    { "initrd", required_argument, NULL, INITRD },
+    { "append", required_argument, NULL, APPEND },
+    { "memory", required_argument, NULL, MEMORY },
+    { "cpus", required_argument, NULL, CPUS },
+    { "stall", required_argument, NULL, STALL },
+    { "device", required_argument, NULL, DEVICE },
+    { "monitor", required_argument, NULL, MONITOR },
+    { "ctl", required_argument, NULL, CTL },
+    { "trace", required_argument, NULL, TRACE },
+    { "pass", required_argument, NULL, PASS },
+    { "json", no_argument, NULL, JSON },
+    { "help", no_argument, NULL, HELP },
+    { NULL, 0, NULL, 0 },
+};
 
 int parse_options(int argc, char **argv, struct options *options)
 {
-    enum { KERNEL, INITRD, APPEND, MONITOR, CTL, TRACE, PASS, NR_TEXTS };
-    enum { MEMORY = NR_TEXTS, CPUS, STALL, DEVICE, JSON, HELP };
-    static const struct option names[] = {
-        { "kernel", required_argument, NULL, KERNEL },
-        { "initrd", required_argument, NULL, INITRD },
-        { "append", required_argument, NULL, APPEND },
-        { "memory", required_argument, NULL, MEMORY },
-        { "cpus", required_argument, NULL, CPUS },
-        { "stall", required_argument, NULL, STALL },
-        { "device", required_argument, NULL, DEVICE },
-        { "monitor", required_argument, NULL, MONITOR },
-        { "ctl", required_argument, NULL, CTL },
-        { "trace", required_argument, NULL, TRACE },
-        { "pass", required_argument, NULL, PASS },
-        { "json", no_argument, NULL, JSON },
-        { "help", no_argument, NULL, HELP },
-        { NULL, 0, NULL, 0 },
-    };
     const char **texts[NR_TEXTS] = {
-        &options->kernel,  &options->initrd,  &options->command_line,
-        &options->monitor, &options->monitor, &options->trace,
+        &options->kernel,  &options->initrd, &options->command_line,
+        &options->monitor, &options->ctl,    &options->trace,
         &options->pass,
     };
-    bool ctl = false;
     int ret = 0;
     int option;
 
@@ -265,18 +198,18 @@ int parse_options(int argc, char **argv, struct options *options)
            (option = getopt_long(argc, argv, "+:", names, NULL)) != -1) {
         if (option < NR_TEXTS) {
             *texts[option] = optarg;
-            ctl = ctl || option == CTL;
         } else if (option == MEMORY) {
             ret = parse_memory(optarg, &options->memory_size);
         } else if (option == CPUS) {
-            ret = parse_number_option("cpus", optarg, MAX_CPUS,
-                                      &options->nr_cpus);
+            ret = parse_option("cpus", optarg, MAX_CPUS, &options->nr_cpus);
         } else if (option == STALL) {
-            ret = parse_number_option("stall", optarg, 3600,
-                                      &options->stall_after_ns);
+            ret = parse_option("stall", optarg, 3600, &options->stall_after_ns);
             options->stall_after_ns *= 1000000000;
         } else if (option == DEVICE) {
-            ret = add_device(optarg, options);
+            ret = options->nr_devices < MAX_DEVICES
+                      ? parse_device(optarg,
+                                     &options->devices[options->nr_devices++])
+                      : complain("more than %d devices", MAX_DEVICES);
         } else if (option == JSON) {
             options->json = true;
         } else if (option == HELP) {
@@ -288,5 +221,16 @@ int parse_options(int argc, char **argv, struct options *options)
                             argv[optind - 1]);
         }
     }
-    return ret != 0 ? ret : check_options(options, ctl, argc, argv);
+    if (ret != 0) {
+        return ret;
+    }
+    if (options->ctl != NULL && options->kernel != NULL) {
+        return complain("--kernel and --ctl are two different things");
+    }
+    if (options->ctl == NULL && optind < argc) {
+        return complain("\"%s\" is not an option", argv[optind]);
+    }
+    return options->ctl != NULL || options->kernel != NULL
+               ? 0
+               : complain("--kernel is missing; --help tells more");
 }

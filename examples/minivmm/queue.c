@@ -29,9 +29,9 @@ const char *queue_check(const struct queue *queue)
     return NULL;
 }
 
-static int broken(const char **why, const char *reason)
+static int broken(struct chain *chain, const char *why)
 {
-    *why = reason;
+    chain->why = why;
     return -1;
 }
 
@@ -41,39 +41,30 @@ static bool take_readable(struct vm *vm, struct chain *chain,
 {
     const size_t room = sizeof(chain->request) - chain->request_size;
     const size_t size = desc->len < room ? desc->len : room;
+    uint8_t *bytes = chain->request + chain->request_size;
 
-    if (size > 0 &&
-        memory_read(vm, desc->addr, chain->request + chain->request_size,
-                    size) != 0) {
-        return false;
-    }
     chain->request_size += size;
-    return true;
+    return size == 0 || memory_read(vm, desc->addr, bytes, size) == 0;
 }
 
 /* Writable bytes: the answer goes to the first 10. They must be there before
- * the request is executed. */
+ * the request is executed, which is known when they can be read. */
 static bool take_writable(struct vm *vm, struct chain *chain,
                           const struct vring_desc *desc)
 {
-    const size_t room = VMEM_DEVICE_RESPONSE_SIZE - chain->response_size;
-    const uint32_t size = desc->len < room ? desc->len : (uint32_t)room;
+    uint8_t old[VMEM_DEVICE_RESPONSE_SIZE];
+    const size_t room = sizeof(old) - chain->response_size;
+    const size_t size = desc->len < room ? desc->len : room;
 
-    if (size == 0) {
-        return true;
+    if (size > 0) {
+        chain->pieces[chain->nr_pieces].gpa = desc->addr;
+        chain->pieces[chain->nr_pieces++].size = size;
+        chain->response_size += size;
     }
-    if (!memory_is_there(vm, desc->addr, size)) {
-        return false;
-    }
-    chain->pieces[chain->nr_pieces].gpa = desc->addr;
-    chain->pieces[chain->nr_pieces].size = size;
-    chain->nr_pieces++;
-    chain->response_size += size;
-    return true;
+    return size == 0 || memory_read(vm, desc->addr, old, size) == 0;
 }
 
-static int walk(const struct queue *queue, struct vm *vm, struct chain *chain,
-                const char **why)
+static int walk(const struct queue *queue, struct vm *vm, struct chain *chain)
 {
     uint16_t index = chain->head;
     bool writable = false;
@@ -83,86 +74,76 @@ static int walk(const struct queue *queue, struct vm *vm, struct chain *chain,
         struct vring_desc desc;
 
         if (index >= queue->size) {
-            return broken(why, "a descriptor is outside the table");
+            return broken(chain, "a descriptor is outside the table");
         }
         if (memory_read(vm, queue->desc_gpa + index * sizeof(desc), &desc,
                         sizeof(desc)) != 0) {
-            return broken(why, "the descriptor table is outside memory");
+            return broken(chain, "the descriptor table is outside memory");
         }
         if (desc.flags & VRING_DESC_F_INDIRECT) {
-            return broken(why, "an indirect descriptor was not negotiated");
+            return broken(chain, "an indirect descriptor was not negotiated");
         }
         if (writable && !(desc.flags & VRING_DESC_F_WRITE)) {
-            return broken(why, "a readable buffer is behind a writable one");
+            return broken(chain, "a readable buffer is behind a writable one");
         }
         writable = (desc.flags & VRING_DESC_F_WRITE) != 0;
         if (writable ? !take_writable(vm, chain, &desc)
                      : !take_readable(vm, chain, &desc)) {
-            return broken(why, "a buffer is outside memory");
+            return broken(chain, "a buffer is outside memory");
         }
         if (!(desc.flags & VRING_DESC_F_NEXT)) {
             return 1;
         }
         index = desc.next;
     }
-    return broken(why, "a descriptor chain has a loop");
+    return broken(chain, "a descriptor chain has a loop");
 }
 
-int queue_pop(struct queue *queue, struct vm *vm, struct chain *chain,
-              const char **why)
+int queue_pop(struct queue *queue, struct vm *vm, struct chain *chain)
 {
-    const uint16_t slot = (uint16_t)(queue->next_avail % queue->size);
+    const uint64_t slot = queue->next_avail % queue->size;
     uint16_t avail;
 
+    memset(chain, 0, sizeof(*chain));
+    /* The index, which is read before the entry that it speaks of. */
     if (memory_read(vm, queue->avail_gpa + RING_INDEX, &avail, sizeof(avail)) !=
-        0) {
-        return broken(why, "the available ring is outside memory");
+            0 ||
+        memory_read(vm, queue->avail_gpa + RING_ENTRIES + 2 * slot,
+                    &chain->head, sizeof(chain->head)) != 0) {
+        return broken(chain, "the available ring is outside memory");
     }
     if (avail == queue->next_avail) {
         return 0;
     }
     if ((uint16_t)(avail - queue->next_avail) > queue->size) {
-        return broken(why, "more buffers are available than the queue has");
-    }
-    /* The index says that the entry was written before it. */
-    atomic_thread_fence(memory_order_acquire);
-    memset(chain, 0, sizeof(*chain));
-    if (memory_read(vm, queue->avail_gpa + RING_ENTRIES + 2 * slot,
-                    &chain->head, sizeof(chain->head)) != 0) {
-        return broken(why, "the available ring is outside memory");
+        return broken(chain, "more buffers are available than the queue has");
     }
     queue->next_avail++;
-    return walk(queue, vm, chain, why);
+    return walk(queue, vm, chain);
 }
 
-int queue_push(struct queue *queue, struct vm *vm, const struct chain *chain,
-               const void *response, size_t size, const char **why)
+int queue_push(struct queue *queue, struct vm *vm, struct chain *chain,
+               const uint8_t response[VMEM_DEVICE_RESPONSE_SIZE])
 {
-    const struct vring_used_elem used = { chain->head, (uint32_t)size };
-    const uint16_t slot = (uint16_t)(queue->next_used % queue->size);
-    const uint8_t *next = response;
+    const struct vring_used_elem used = { chain->head,
+                                          VMEM_DEVICE_RESPONSE_SIZE };
+    const uint64_t slot = queue->next_used % queue->size;
 
-    for (unsigned i = 0; i < chain->nr_pieces && size > 0; i++) {
-        const size_t piece =
-            chain->pieces[i].size < size ? chain->pieces[i].size : size;
-
+    for (unsigned i = 0; i < chain->nr_pieces; i++) {
         /* It was there; the request may have been to unplug just that. */
-        if (memory_write(vm, chain->pieces[i].gpa, next, piece) != 0) {
-            return broken(why, "the answer's buffer was unplugged");
+        if (memory_write(vm, chain->pieces[i].gpa, response,
+                         chain->pieces[i].size) != 0) {
+            return broken(chain, "the answer's buffer was unplugged");
         }
-        next += piece;
-        size -= piece;
-    }
-    if (memory_write(vm, queue->used_gpa + RING_ENTRIES + sizeof(used) * slot,
-                     &used, sizeof(used)) != 0) {
-        return broken(why, "the used ring is outside memory");
+        response += chain->pieces[i].size;
     }
     queue->next_used++;
     /* Whoever sees the index must see the entry and the answer. */
-    atomic_thread_fence(memory_order_release);
-    if (memory_write(vm, queue->used_gpa + RING_INDEX, &queue->next_used,
+    if (memory_write(vm, queue->used_gpa + RING_ENTRIES + sizeof(used) * slot,
+                     &used, sizeof(used)) != 0 ||
+        memory_write(vm, queue->used_gpa + RING_INDEX, &queue->next_used,
                      sizeof(queue->next_used)) != 0) {
-        return broken(why, "the used ring is outside memory");
+        return broken(chain, "the used ring is outside memory");
     }
     return 0;
 }

@@ -3,23 +3,18 @@
  * negotiation, interrupts, and a queue of requests. Chosen over PCI because it
  * needs no bus; Linux finds it in the DSDT. */
 #include <linux/virtio_config.h>
-#include <linux/virtio_mmio.h>
 #include <string.h>
 
-#include "minivmm.h"
+#include "instruments/instruments.h"
 
 #define MAGIC 0x74726976 /* "virt" */
 #define VERSION 2
 #define VENDOR 0x6d656d76 /* "vmem" */
 #define VERSION_1 ((uint64_t)1 << VIRTIO_F_VERSION_1)
 
-void virtio_init(struct virtio *virtio, struct vm *vm, unsigned index)
+void virtio_init(struct virtio *virtio, struct memory *memory, unsigned index)
 {
-    memset(virtio, 0, sizeof(*virtio));
-    virtio->vm = vm;
-    virtio->memory = &vm->devices[index];
-    virtio->gpa = VIRTIO_GPA + index * 4 * KIB;
-    virtio->gsi = GSI_VIRTIO + index;
+    *virtio = (struct virtio){ .memory = memory, .index = index };
     pthread_mutex_init(&virtio->lock, NULL);
     pthread_mutex_init(&virtio->irq_lock, NULL);
 }
@@ -29,18 +24,16 @@ static void interrupt(struct virtio *virtio, uint32_t set, uint32_t clear)
 {
     pthread_mutex_lock(&virtio->irq_lock);
     virtio->interrupt_status = (virtio->interrupt_status | set) & ~clear;
-    kvm_irq(virtio->vm, virtio->gsi, virtio->interrupt_status != 0);
+    kvm_irq(virtio->memory->vm, GSI_VIRTIO + virtio->index,
+            virtio->interrupt_status != 0);
     pthread_mutex_unlock(&virtio->irq_lock);
 }
 
 void virtio_reset(struct virtio *virtio)
 {
-    virtio->running = false;
     virtio->status = 0;
-    virtio->device_features_sel = 0;
-    virtio->driver_features_sel = 0;
-    virtio->driver_features = 0;
-    virtio->queue_sel = 0;
+    memset(virtio->driver_features, 0, sizeof(virtio->driver_features));
+    memset(virtio->registers, 0, sizeof(virtio->registers));
     memset(&virtio->queue, 0, sizeof(virtio->queue));
     interrupt(virtio, 0, UINT32_MAX);
 }
@@ -49,7 +42,7 @@ void virtio_reset(struct virtio *virtio)
 void virtio_config_changed(struct virtio *virtio)
 {
     /* A driver that is not there yet reads everything when it comes. */
-    if (virtio->running) {
+    if (virtio->status & VIRTIO_CONFIG_S_DRIVER_OK) {
         interrupt(virtio, VIRTIO_MMIO_INT_CONFIG, 0);
     }
 }
@@ -62,8 +55,8 @@ static void break_device(struct virtio *virtio, const char *why)
     virtio->status |= VIRTIO_CONFIG_S_NEEDS_RESET;
     virtio->nr_broken++;
     virtio_config_changed(virtio);
-    monitor_event(virtio->vm, "device-broken", "device",
-                  virtio->memory->options->name, "why", why, NULL);
+    monitor_event("device-broken", "device", virtio->memory->name, "why", why,
+                  NULL);
 }
 
 static bool is_usable(const struct virtio *virtio)
@@ -80,12 +73,11 @@ static bool is_usable(const struct virtio *virtio)
 static void handle_queue(struct virtio *virtio)
 {
     struct chain chain;
-    const char *why = NULL;
     int popped = 0;
 
     for (unsigned i = 0;
          i < QUEUE_MAX && is_usable(virtio) &&
-         (popped = queue_pop(&virtio->queue, virtio->vm, &chain, &why)) > 0;
+         (popped = queue_pop(&virtio->queue, virtio->memory->vm, &chain)) > 0;
          i++) {
         uint8_t response[VMEM_DEVICE_RESPONSE_SIZE];
         const int verdict = vmem_device_handle_request(
@@ -94,15 +86,15 @@ static void handle_queue(struct virtio *virtio)
 
         if (verdict != VMEM_REQUEST_RESPOND) {
             break_device(virtio, "a request is malformed");
-        } else if (queue_push(&virtio->queue, virtio->vm, &chain, response,
-                              sizeof(response), &why) != 0) {
-            break_device(virtio, why);
+        } else if (queue_push(&virtio->queue, virtio->memory->vm, &chain,
+                              response) != 0) {
+            break_device(virtio, chain.why);
         } else {
             interrupt(virtio, VIRTIO_MMIO_INT_VRING, 0);
         }
     }
     if (popped < 0) {
-        break_device(virtio, why);
+        break_device(virtio, chain.why);
     }
 }
 //! [queue]
@@ -111,6 +103,17 @@ static void handle_queue(struct virtio *virtio)
 static uint64_t offered_features(const struct virtio *virtio)
 {
     return vmem_device_get_features(virtio->memory->device) | VERSION_1;
+}
+
+static bool accepts_features(struct virtio *virtio)
+{
+    const uint64_t features =
+        virtio->driver_features[0] | (uint64_t)virtio->driver_features[1] << 32;
+
+    return (features & ~offered_features(virtio)) == 0 &&
+           (features & VERSION_1) != 0 &&
+           vmem_device_set_driver_features(virtio->memory->device, features) ==
+               0;
 }
 
 static void set_status(struct virtio *virtio, uint32_t status)
@@ -123,36 +126,54 @@ static void set_status(struct virtio *virtio, uint32_t status)
         vmem_device_reset(virtio->memory->device, VMEM_RESET_DRIVER, NULL);
         return;
     }
-    if (added & VIRTIO_CONFIG_S_FEATURES_OK &&
-        ((virtio->driver_features & ~offered_features(virtio)) != 0 ||
-         (virtio->driver_features & VERSION_1) == 0 ||
-         vmem_device_set_driver_features(virtio->memory->device,
-                                         virtio->driver_features) != 0)) {
+    if ((added & VIRTIO_CONFIG_S_FEATURES_OK) && !accepts_features(virtio)) {
         status &= ~(uint32_t)VIRTIO_CONFIG_S_FEATURES_OK;
     }
     virtio->status = status | (virtio->status & VIRTIO_CONFIG_S_NEEDS_RESET);
     if (added & VIRTIO_CONFIG_S_DRIVER_OK) {
-        virtio->running = true;
         handle_queue(virtio);
     }
 }
 //! [features]
 
+static uint32_t written(const struct virtio *virtio, unsigned offset)
+{
+    return virtio->registers[offset / 4];
+}
+
+static uint64_t written_gpa(const struct virtio *virtio, unsigned offset)
+{
+    return written(virtio, offset) | (uint64_t)written(virtio, offset + 4)
+                                         << 32;
+}
+
+/* There is only queue 0. What the driver wrote about it counts from here on. */
 static void set_ready(struct virtio *virtio, bool ready)
 {
-    const char *why = ready ? queue_check(&virtio->queue) : NULL;
+    const struct queue queue = {
+        .size = written(virtio, VIRTIO_MMIO_QUEUE_NUM),
+        .desc_gpa = written_gpa(virtio, VIRTIO_MMIO_QUEUE_DESC_LOW),
+        .avail_gpa = written_gpa(virtio, VIRTIO_MMIO_QUEUE_AVAIL_LOW),
+        .used_gpa = written_gpa(virtio, VIRTIO_MMIO_QUEUE_USED_LOW),
+        .ready = ready,
+    };
+    const char *why = ready ? queue_check(&queue) : NULL;
 
-    if (why != NULL) {
-        break_device(virtio, why);
+    if (written(virtio, VIRTIO_MMIO_QUEUE_SEL) != 0) {
         return;
     }
-    virtio->queue.ready = ready;
-    virtio->queue.next_avail = 0;
-    virtio->queue.next_used = 0;
+    if (why != NULL) {
+        break_device(virtio, why);
+    } else {
+        virtio->queue = queue;
+    }
 }
 
 static uint32_t read_register(struct virtio *virtio, uint64_t offset)
 {
+    const bool has_queue = written(virtio, VIRTIO_MMIO_QUEUE_SEL) == 0;
+    uint32_t selected;
+
     switch (offset) {
     case VIRTIO_MMIO_MAGIC_VALUE:
         return MAGIC;
@@ -163,20 +184,19 @@ static uint32_t read_register(struct virtio *virtio, uint64_t offset)
     case VIRTIO_MMIO_VENDOR_ID:
         return VENDOR;
     case VIRTIO_MMIO_DEVICE_FEATURES:
-        return virtio->device_features_sel > 1
+        selected = written(virtio, VIRTIO_MMIO_DEVICE_FEATURES_SEL);
+        return selected > 1
                    ? 0
-                   : (uint32_t)(offered_features(virtio) >>
-                                32 * virtio->device_features_sel);
+                   : (uint32_t)(offered_features(virtio) >> 32 * selected);
     case VIRTIO_MMIO_QUEUE_NUM_MAX:
-        return virtio->queue_sel == 0 ? QUEUE_MAX : 0;
+        return has_queue ? QUEUE_MAX : 0;
     case VIRTIO_MMIO_QUEUE_READY:
-        return virtio->queue_sel == 0 && virtio->queue.ready;
-    case VIRTIO_MMIO_INTERRUPT_STATUS: {
+        return has_queue && virtio->queue.ready;
+    case VIRTIO_MMIO_INTERRUPT_STATUS:
         pthread_mutex_lock(&virtio->irq_lock);
-        const uint32_t status = virtio->interrupt_status;
+        selected = virtio->interrupt_status;
         pthread_mutex_unlock(&virtio->irq_lock);
-        return status;
-    }
+        return selected;
     case VIRTIO_MMIO_STATUS:
         return virtio->status;
     case VIRTIO_MMIO_CONFIG_GENERATION:
@@ -189,73 +209,19 @@ static uint32_t read_register(struct virtio *virtio, uint64_t offset)
     }
 }
 
-static void set_low(uint64_t *gpa, uint32_t value)
-{
-    *gpa = (*gpa & ~(uint64_t)UINT32_MAX) | value;
-}
-
-static void set_high(uint64_t *gpa, uint32_t value)
-{
-    *gpa = (*gpa & UINT32_MAX) | (uint64_t)value << 32;
-}
-
-static void write_features(struct virtio *virtio, uint32_t value)
-{
-    if (virtio->status & VIRTIO_CONFIG_S_FEATURES_OK) {
-        return;
-    }
-    if (virtio->driver_features_sel == 0) {
-        set_low(&virtio->driver_features, value);
-    } else if (virtio->driver_features_sel == 1) {
-        set_high(&virtio->driver_features, value);
-    }
-}
-
-/* The queue's registers; there is only queue 0, and it stands still while it
- * is in use. */
-static void write_queue(struct virtio *virtio, uint64_t offset, uint32_t value)
-{
-    struct queue *queue = &virtio->queue;
-
-    if (virtio->queue_sel != 0) {
-        return;
-    }
-    if (offset == VIRTIO_MMIO_QUEUE_READY) {
-        set_ready(virtio, (value & 1) != 0);
-    } else if (queue->ready) {
-        return;
-    } else if (offset == VIRTIO_MMIO_QUEUE_NUM) {
-        queue->size = value;
-    } else if (offset == VIRTIO_MMIO_QUEUE_DESC_LOW) {
-        set_low(&queue->desc_gpa, value);
-    } else if (offset == VIRTIO_MMIO_QUEUE_DESC_HIGH) {
-        set_high(&queue->desc_gpa, value);
-    } else if (offset == VIRTIO_MMIO_QUEUE_AVAIL_LOW) {
-        set_low(&queue->avail_gpa, value);
-    } else if (offset == VIRTIO_MMIO_QUEUE_AVAIL_HIGH) {
-        set_high(&queue->avail_gpa, value);
-    } else if (offset == VIRTIO_MMIO_QUEUE_USED_LOW) {
-        set_low(&queue->used_gpa, value);
-    } else if (offset == VIRTIO_MMIO_QUEUE_USED_HIGH) {
-        set_high(&queue->used_gpa, value);
-    }
-}
-
 static void write_register(struct virtio *virtio, uint64_t offset,
                            uint32_t value)
 {
+    const uint32_t selected = written(virtio, VIRTIO_MMIO_DRIVER_FEATURES_SEL);
+
     switch (offset) {
-    case VIRTIO_MMIO_DEVICE_FEATURES_SEL:
-        virtio->device_features_sel = value;
-        return;
-    case VIRTIO_MMIO_DRIVER_FEATURES_SEL:
-        virtio->driver_features_sel = value;
-        return;
     case VIRTIO_MMIO_DRIVER_FEATURES:
-        write_features(virtio, value);
+        if (selected < 2 && !(virtio->status & VIRTIO_CONFIG_S_FEATURES_OK)) {
+            virtio->driver_features[selected] = value;
+        }
         return;
-    case VIRTIO_MMIO_QUEUE_SEL:
-        virtio->queue_sel = value;
+    case VIRTIO_MMIO_QUEUE_READY:
+        set_ready(virtio, (value & 1) != 0);
         return;
     case VIRTIO_MMIO_QUEUE_NOTIFY:
         handle_queue(virtio);
@@ -267,36 +233,33 @@ static void write_register(struct virtio *virtio, uint64_t offset,
         set_status(virtio, value);
         return;
     default:
-        write_queue(virtio, offset, value);
+        virtio->registers[offset / 4] = value;
         return;
     }
 }
 
 //! [config]
-uint64_t virtio_read(struct virtio *virtio, uint64_t offset, uint32_t size)
+void virtio_access(struct virtio *virtio, uint64_t offset, void *data,
+                   uint32_t size, bool write)
 {
-    uint64_t value = 0;
+    struct vmem_device *device = virtio->memory->device;
+    uint32_t value;
 
-    if (offset >= VIRTIO_MMIO_CONFIG) {
-        vmem_device_read_config(virtio->memory->device,
-                                offset - VIRTIO_MMIO_CONFIG, &value, size);
-    } else if (size == 4) {
+    if (offset >= VIRTIO_MMIO_CONFIG && write) {
+        vmem_device_write_config(device, offset - VIRTIO_MMIO_CONFIG, data,
+                                 size);
+    } else if (offset >= VIRTIO_MMIO_CONFIG) {
+        vmem_device_read_config(device, offset - VIRTIO_MMIO_CONFIG, data,
+                                size);
+    } else if (size == sizeof(value)) {
         pthread_mutex_lock(&virtio->lock);
-        value = read_register(virtio, offset);
-        pthread_mutex_unlock(&virtio->lock);
-    }
-    return value;
-}
-
-void virtio_write(struct virtio *virtio, uint64_t offset, uint32_t size,
-                  uint64_t value)
-{
-    if (offset >= VIRTIO_MMIO_CONFIG) {
-        vmem_device_write_config(virtio->memory->device,
-                                 offset - VIRTIO_MMIO_CONFIG, &value, size);
-    } else if (size == 4) {
-        pthread_mutex_lock(&virtio->lock);
-        write_register(virtio, offset, (uint32_t)value);
+        if (write) {
+            memcpy(&value, data, size);
+            write_register(virtio, offset, value);
+        } else {
+            value = read_register(virtio, offset);
+            memcpy(data, &value, size);
+        }
         pthread_mutex_unlock(&virtio->lock);
     }
 }

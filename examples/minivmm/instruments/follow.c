@@ -16,7 +16,7 @@ struct record {
     bool populate;
 };
 
-/* Of each device, in the order of the machine's. */
+/* Of each piece of memory, in the order of the machine's. */
 static struct followers {
     struct vmem_listener *recorder;
     struct vmem_listener *veto;
@@ -28,13 +28,13 @@ static struct followers {
     uint64_t nr_records;
     uint64_t recorded_size;
     uint64_t mapped_size;
-} all_followers[MAX_DEVICES];
+} all_followers[MAX_MEMORIES];
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* a leaf */
 
-static struct followers *followers_of(const struct memory_device *memory)
+static struct followers *followers_of(const struct memory *memory)
 {
-    return &all_followers[memory - memory->vm->devices];
+    return &all_followers[memory - memory->vm->memories];
 }
 
 //! [recorder]
@@ -112,7 +112,7 @@ static int dma_unmap(uint64_t iova, uint64_t size, uint64_t *unmapped,
 }
 
 //! [dma]
-static int attach_dma(struct memory_device *memory, uint64_t limit,
+static int attach_dma(struct memory *memory, uint64_t limit,
                       struct vmem_error *err)
 {
     struct followers *followers = followers_of(memory);
@@ -167,8 +167,8 @@ static void arm_veto(struct followers *followers, bool armed)
 }
 
 //! [attach]
-static int attach(struct memory_device *memory, const char *what,
-                  uint64_t limit, struct vmem_error *err)
+static int attach(struct memory *memory, const char *what, uint64_t limit,
+                  struct vmem_error *err)
 {
     const struct vmem_listener_config config = { .struct_size = sizeof(config),
                                                  .name = what };
@@ -211,7 +211,7 @@ static int drop(struct vmem_listener **listener, struct vmem_error *err)
     return ret;
 }
 
-static int detach(struct memory_device *memory, const char *what,
+static int detach(struct memory *memory, const char *what,
                   struct vmem_error *err)
 {
     struct followers *followers = followers_of(memory);
@@ -237,6 +237,12 @@ static int detach(struct memory_device *memory, const char *what,
     return -EINVAL;
 }
 
+/* The second word of the command. */
+static const char *followed(const struct request *request)
+{
+    return strchr(request->command->name, ' ') + 1;
+}
+
 static int attach_one(const struct request *request)
 {
     struct vmem_error err = VMEM_ERROR_INIT;
@@ -246,7 +252,7 @@ static int attach_one(const struct request *request)
         return report_error(request->report, "\"%s\" is not a number",
                             request->argument);
     }
-    return attach(request->memory, request->words[1], limit, &err) == 0
+    return attach(request->memory, followed(request), limit, &err) == 0
                ? 0
                : report_error(request->report, "%s", err.message);
 }
@@ -255,12 +261,12 @@ static int detach_one(const struct request *request)
 {
     struct vmem_error err = VMEM_ERROR_INIT;
 
-    return detach(request->memory, request->words[1], &err) == 0
+    return detach(request->memory, followed(request), &err) == 0
                ? 0
                : report_error(request->report, "%s", err.message);
 }
 
-void follow_detach_all(struct memory_device *memory)
+void follow_detach_all(struct memory *memory)
 {
     struct vmem_error err = VMEM_ERROR_INIT;
     struct followers *followers = followers_of(memory);
@@ -273,7 +279,7 @@ void follow_detach_all(struct memory_device *memory)
     }
 }
 
-void follow_report(struct memory_device *memory, struct report *report)
+void follow_report(struct memory *memory, struct report *report)
 {
     struct followers *followers = followers_of(memory);
 

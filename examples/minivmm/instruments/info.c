@@ -15,7 +15,7 @@ static void put_resident(struct vmem_backing *backing, struct report *report)
 }
 //! [resident]
 
-static void put_device(struct memory_device *memory, struct report *report)
+static void put_device(struct memory *memory, struct report *report)
 {
     struct vmem_device_info info = { .struct_size = sizeof(info) };
     struct vmem_backing_info backing = { .struct_size = sizeof(backing) };
@@ -37,7 +37,7 @@ static int info_memory_devices(const struct request *request)
     struct vm *vm = request->vm;
 
     for (unsigned i = 0; i < vm->nr_devices; i++) {
-        report_open(report, vm->devices[i].options->name);
+        report_open(report, vm->devices[i].name);
         report_text(report, "type", "virtio-mem");
         put_device(&vm->devices[i], report);
         report_close(report);
@@ -79,7 +79,7 @@ static int info_numa(const struct request *request)
 
 static int info_virtio_mem(const struct request *request)
 {
-    struct memory_device *memory = request->memory;
+    struct memory *memory = request->memory;
     struct report *report = request->report;
     struct vmem_device_info info = { .struct_size = sizeof(info) };
     struct vmem_resize_status resize = { .struct_size = sizeof(resize) };
@@ -108,7 +108,7 @@ static int info_virtio_mem(const struct request *request)
     return 0;
 }
 
-static void put_requests(struct memory_device *memory, struct report *report)
+static void put_requests(struct memory *memory, struct report *report)
 {
     struct vmem_device_stats stats = { .struct_size = sizeof(stats) };
     char name[32];
@@ -143,13 +143,13 @@ static int info_stats(const struct request *request)
 
     report_number(report, "boots", vm->nr_boots);
     for (unsigned i = 0; i < vm->nr_devices; i++) {
-        struct memory_device *memory = &vm->devices[i];
+        struct memory *memory = &vm->devices[i];
         struct vmem_region_info region = { .struct_size = sizeof(region) };
         struct vmem_backing_stats backing = { .struct_size = sizeof(backing) };
 
         vmem_region_get_info(memory->region, &region);
         vmem_backing_get_stats(memory->backing, &backing);
-        report_open(report, memory->options->name);
+        report_open(report, memory->name);
         put_requests(memory, report);
         report_number(report, "populated", region.populated_size);
         report_number(report, "retained", region.retained_size);

@@ -20,7 +20,7 @@ static struct {
     void *registers; /* NULL: there is none */
     uint64_t size;
     struct vmem_dma *dma;
-    struct vmem_dma_attachment *attachments[MAX_AREAS];
+    struct vmem_dma_attachment *attachments[MAX_MEMORIES];
 } pass = { .container_fd = -1, .group_fd = -1, .device_fd = -1 };
 
 static struct vmem_error err = VMEM_ERROR_INIT;
@@ -77,15 +77,13 @@ static int attach_memory(struct vm *vm)
                            &err) != 0) {
         return complain("%s", err.message);
     }
-    for (unsigned i = 0; i < vm->nr_areas; i++) {
-        const struct area *area = &vm->areas[i];
-        const struct vmem_dma_attach_config attach = {
-            .struct_size = sizeof(attach),
-            .name = vmem_region_get_name(area->region),
-            .region = area->region,
-            .window = { area->offset, area->size },
-            .iova = area->gpa,
-        };
+    for (unsigned i = 0; i < vm->nr_memories; i++) {
+        const struct memory *memory = &vm->memories[i];
+        const struct vmem_dma_attach_config attach = { .struct_size =
+                                                           sizeof(attach),
+                                                       .name = memory->name,
+                                                       .region = memory->region,
+                                                       .iova = memory->gpa };
 
         if (vmem_dma_attach(pass.dma, &attach, NULL, &pass.attachments[i],
                             &err) != 0) {
@@ -151,7 +149,7 @@ void pass_close(struct vm *vm)
     if (pass.device_fd >= 0) {
         close(pass.device_fd);
     }
-    for (unsigned i = 0; i < vm->nr_areas; i++) {
+    for (unsigned i = 0; i < vm->nr_memories; i++) {
         vmem_dma_detach(pass.attachments[i], NULL);
     }
     if (vmem_dma_free(pass.dma, &err) != 0) {

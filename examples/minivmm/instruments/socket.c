@@ -7,11 +7,28 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include "instruments.h"
+
+#define MAX_CLIENTS 8
+#define LINE_SIZE 256
+
+struct client {
+    int fd; /* -1: there is none */
+    bool json;
+    bool events;
+    unsigned len;
+    char line[LINE_SIZE];
+};
+
+static int listen_fd = -1;
+static int epoll_fd = -1; /* of listen_fd, without data, and of the clients */
+static struct client clients[MAX_CLIENTS];
+static pthread_mutex_t clients_lock = PTHREAD_MUTEX_INITIALIZER;
 
 /* All or nothing: somebody who does not read loses the connection, because the
  * guest must not wait for them. */
@@ -24,7 +41,7 @@ static void send_to(struct client *client, const char *text, size_t size)
     }
 }
 
-void monitor_event(struct vm *vm, const char *event, ...)
+void monitor_event(const char *event, ...)
 {
     for (int json = 0; json < 2; json++) {
         char *text = NULL;
@@ -60,13 +77,13 @@ void monitor_event(struct vm *vm, const char *event, ...)
             fputc('\n', out);
         }
         fclose(out);
-        pthread_mutex_lock(&vm->clients_lock);
+        pthread_mutex_lock(&clients_lock);
         for (unsigned i = 0; i < MAX_CLIENTS; i++) {
-            if (vm->clients[i].events && vm->clients[i].json == (json == 1)) {
-                send_to(&vm->clients[i], text, size);
+            if (clients[i].events && clients[i].json == (json == 1)) {
+                send_to(&clients[i], text, size);
             }
         }
-        pthread_mutex_unlock(&vm->clients_lock);
+        pthread_mutex_unlock(&clients_lock);
         free(text);
     }
 }
@@ -84,9 +101,9 @@ static void answer(struct vm *vm, struct client *client, char *line)
         return;
     }
     /* Events follow the form of the latest command. */
-    pthread_mutex_lock(&vm->clients_lock);
+    pthread_mutex_lock(&clients_lock);
     client->json = json || vm->options->json;
-    pthread_mutex_unlock(&vm->clients_lock);
+    pthread_mutex_unlock(&clients_lock);
     report_start(&report, out, client->json);
     line += json ? strlen(json_word) : 0;
     const bool events = strcmp(line, "events") == 0;
@@ -96,30 +113,29 @@ static void answer(struct vm *vm, struct client *client, char *line)
         fputs("ok\n", out);
     }
     fclose(out);
-    pthread_mutex_lock(&vm->clients_lock);
+    pthread_mutex_lock(&clients_lock);
     client->events = client->events || events;
     send_to(client, text, size);
-    pthread_mutex_unlock(&vm->clients_lock);
+    pthread_mutex_unlock(&clients_lock);
     free(text);
 }
 
-static void drop(struct vm *vm, struct client *client)
+static void drop(struct client *client)
 {
-    pthread_mutex_lock(&vm->clients_lock);
+    pthread_mutex_lock(&clients_lock);
     close(client->fd);
-    *client = (struct client){ .fd = -1, .json = vm->options->json };
-    pthread_mutex_unlock(&vm->clients_lock);
+    *client = (struct client){ .fd = -1 };
+    pthread_mutex_unlock(&clients_lock);
 }
 
-void monitor_input(struct vm *vm, unsigned index)
+static void take_input(struct vm *vm, struct client *client)
 {
-    struct client *client = &vm->clients[index];
     const ssize_t got = read(client->fd, client->line + client->len,
                              sizeof(client->line) - client->len);
     char *end;
 
     if (got <= 0) {
-        drop(vm, client);
+        drop(client);
         return;
     }
     client->len += (unsigned)got;
@@ -133,25 +149,51 @@ void monitor_input(struct vm *vm, unsigned index)
     }
     if (client->len == sizeof(client->line)) {
         send_to(client, "error: the line is too long\n", 28);
-        drop(vm, client);
+        drop(client);
     }
 }
 
-void monitor_accept(struct vm *vm)
+static int watch(int fd, struct client *client)
 {
-    const int fd = accept4(vm->monitor_fd, NULL, NULL, SOCK_CLOEXEC);
+    struct epoll_event event = { .events = EPOLLIN, .data.ptr = client };
+
+    return epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event);
+}
+
+static void take_client(void)
+{
+    const int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
 
     for (unsigned i = 0; fd >= 0 && i < MAX_CLIENTS; i++) {
-        if (vm->clients[i].fd < 0) {
-            pthread_mutex_lock(&vm->clients_lock);
-            vm->clients[i].fd = fd;
-            pthread_mutex_unlock(&vm->clients_lock);
+        if (clients[i].fd < 0 && watch(fd, &clients[i]) == 0) {
+            pthread_mutex_lock(&clients_lock);
+            clients[i].fd = fd;
+            pthread_mutex_unlock(&clients_lock);
             return;
         }
     }
     if (fd >= 0) {
         close(fd);
     }
+}
+
+void monitor_serve(struct vm *vm)
+{
+    struct epoll_event events[MAX_CLIENTS + 1];
+    const int nr = epoll_wait(epoll_fd, events, MAX_CLIENTS + 1, 0);
+
+    for (int i = 0; i < nr; i++) {
+        if (events[i].data.ptr == NULL) {
+            take_client();
+        } else {
+            take_input(vm, events[i].data.ptr);
+        }
+    }
+}
+
+int monitor_fd(void)
+{
+    return epoll_fd;
 }
 
 int monitor_address(const char *path, struct sockaddr_un *address)
@@ -174,28 +216,35 @@ int monitor_open(struct vm *vm)
     if (path == NULL) {
         return 0;
     }
+    for (unsigned i = 0; i < MAX_CLIENTS; i++) {
+        clients[i].fd = -1;
+    }
     if (monitor_address(path, &address) != 0) {
         return -1;
     }
-    vm->monitor_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (vm->monitor_fd < 0 ||
-        bind(vm->monitor_fd, (struct sockaddr *)&address, sizeof(address)) !=
-            0 ||
-        listen(vm->monitor_fd, MAX_CLIENTS) != 0) {
+    const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) != 0) {
         return complain("no monitor at %s: %s", path, strerror(errno));
     }
-    return 0;
+    listen_fd = fd; /* from here on the path is ours to remove */
+    epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    return listen(listen_fd, MAX_CLIENTS) == 0 && watch(listen_fd, NULL) == 0
+               ? 0
+               : complain("no monitor at %s: %s", path, strerror(errno));
 }
 
 void monitor_close(struct vm *vm)
 {
+    if (listen_fd < 0) {
+        return;
+    }
     for (unsigned i = 0; i < MAX_CLIENTS; i++) {
-        if (vm->clients[i].fd >= 0) {
-            drop(vm, &vm->clients[i]);
+        if (clients[i].fd >= 0) {
+            drop(&clients[i]);
         }
     }
-    if (vm->monitor_fd >= 0) {
-        close(vm->monitor_fd);
-        unlink(vm->options->monitor);
-    }
+    close(listen_fd);
+    close(epoll_fd);
+    listen_fd = epoll_fd = -1;
+    unlink(vm->options->monitor);
 }

@@ -7,10 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../minivmm.h"
+#include "instruments.h"
 
 struct entry {
-    const struct memory_device *memory;
+    const struct memory *memory;
     struct vmem_trace_event event;
 };
 
@@ -54,20 +54,20 @@ static int compare(const void *a, const void *b)
                                         (x->event.time_ns < y->event.time_ns);
 }
 
-static void put_device(FILE *out, const struct memory_device *memory)
+static void put_device(FILE *out, const struct memory *memory)
 {
     struct vmem_device_info info = { .struct_size = sizeof(info) };
 
     vmem_device_get_info(memory->device, &info);
     fprintf(out,
             "device %s addr=0x%" PRIx64 " region_size=%" PRIu64
-            " block_size=%" PRIu64 " node=%" PRIu64 " requested_size=%" PRIu64
-            " usable=unit:%" PRIu64 "\n",
+            " block_size=%" PRIu64 " node=%" PRIu64
+            " requested_size=0 usable=unit:%" PRIu64 "\n",
             info.name, info.gpa, info.region_size, info.block_size,
-            info.node_id, memory->options->requested_size, 2 * GIB);
+            info.node_id, 2 * GIB);
 }
 
-static void put_end(FILE *out, const struct memory_device *memory)
+static void put_end(FILE *out, const struct memory *memory)
 {
     struct vmem_device_info info = { .struct_size = sizeof(info) };
 
@@ -94,8 +94,8 @@ int trace_save(struct vm *vm, const char *path)
         const struct entry *entry = &events.entries[i];
         char text[VMEM_TRACE_TEXT_SIZE];
 
-        if (vmem_trace_event_format(&entry->event, entry->memory->options->name,
-                                    text, sizeof(text)) > 0) {
+        if (vmem_trace_event_format(&entry->event, entry->memory->name, text,
+                                    sizeof(text)) > 0) {
             fputs(text, out);
         }
     }
