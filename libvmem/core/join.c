@@ -37,12 +37,6 @@ static int check_joins(const struct vmem_region *region,
                               "region \"%s\" has a source \"%s\" already",
                               region->name.text, source->name.text);
         }
-        /* Looked at before, but without this lock. */
-        if (other->driver != NULL && source->driver != NULL) {
-            return vmemi_fail(err, -EEXIST, VMEM_REASON_DUPLICATE, NULL,
-                              "region \"%s\" has a device \"%s\" already",
-                              region->name.text, other->name.text);
-        }
     }
     coarser =
         vmemi_listeners_find_coarser(region, vmemi_source_block_size(source));

@@ -196,6 +196,13 @@ void vmemi_vm_unlink(struct vmem_vm *vm, enum vmemi_child_kind kind,
     vmemi_mutex_unlock(&vm->inventory);
 }
 
+void vmemi_vm_show(struct vmem_vm *vm, struct vmemi_child *child)
+{
+    vmemi_mutex_lock(&vm->inventory);
+    child->is_hidden = false;
+    vmemi_mutex_unlock(&vm->inventory);
+}
+
 bool vmemi_vm_lock_inventory(struct vmem_vm *vm, struct vmemi_frame *frame)
 {
     bool locked = !vmemi_frame_is_inside(vm, VMEMI_FRAME_INVENTORY);
@@ -250,7 +257,9 @@ int vmem_vm_for_each_device(struct vmem_vm *vm,
     locked = vmemi_vm_lock_inventory(vm, &frame);
     for (GList *link = vm->children[VMEMI_CHILD_DEVICE].head;
          link != NULL && ret == 0; link = link->next) {
-        ret = fn(((struct vmemi_child *)link->data)->object, opaque);
+        const struct vmemi_child *child = link->data;
+
+        ret = child->is_hidden ? 0 : fn(child->object, opaque);
     }
     vmemi_vm_unlock_inventory(vm, &frame, locked);
     return ret;

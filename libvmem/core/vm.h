@@ -28,6 +28,7 @@ struct vmemi_child {
     GList link;
     const char *name; /* the object's own */
     void *object;
+    bool is_hidden; /* holds its place, but is not to be visited yet */
 };
 
 struct vmem_vm {
@@ -69,6 +70,9 @@ void vmemi_vm_link(struct vmem_vm *vm, enum vmemi_child_kind kind,
                    struct vmemi_child *child, const char *name, void *object);
 void vmemi_vm_unlink(struct vmem_vm *vm, enum vmemi_child_kind kind,
                      struct vmemi_child *child);
+
+/* The end of being hidden, which who has linked it locked may begin. */
+void vmemi_vm_show(struct vmem_vm *vm, struct vmemi_child *child);
 
 /* For walks, in which callbacks may start another walk: false if this thread has
  * the lock already. The frame is entered either way. */

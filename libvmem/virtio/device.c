@@ -38,7 +38,30 @@ static bool overlaps(uint64_t gpa, uint64_t size,
 }
 
 /* One device a region, and no two at the same place in the guest. */
-static int check_place(struct vmem_device *device, struct vmem_error *err)
+static int check_apart(const struct vmem_device *device,
+                       const struct vmem_device *other, struct vmem_error *err)
+{
+    if (other->region == device->region) {
+        return vmemi_fail(err, -EEXIST, VMEM_REASON_DUPLICATE, NULL,
+                          "device \"%s\": region \"%s\" has device \"%s\" "
+                          "already",
+                          device->name.text, device->region->name.text,
+                          other->name.text);
+    }
+    if (overlaps(device->gpa, device->region->size, other)) {
+        return vmemi_fail(err, -EEXIST, VMEM_REASON_DUPLICATE, NULL,
+                          "device \"%s\": 0x%" PRIx64 " bytes at gpa 0x%" PRIx64
+                          " overlap 0x%" PRIx64 " at gpa 0x%" PRIx64
+                          " of device \"%s\"",
+                          device->name.text, device->region->size, device->gpa,
+                          other->region->size, other->gpa, other->name.text);
+    }
+    return 0;
+}
+
+/* Looks for the place and takes it in one step, or two threads could both find it
+ * free. Nobody but who wants the place sees the device before it is complete. */
+static int take_place(struct vmem_device *device, struct vmem_error *err)
 {
     struct vmem_vm *vm = device->vm;
     struct vmemi_frame frame;
@@ -47,18 +70,13 @@ static int check_place(struct vmem_device *device, struct vmem_error *err)
 
     for (GList *link = vm->children[VMEMI_CHILD_DEVICE].head;
          link != NULL && ret == 0; link = link->next) {
-        const struct vmem_device *other =
-            ((struct vmemi_child *)link->data)->object;
-
-        if (other->region == device->region ||
-            overlaps(device->gpa, device->region->size, other)) {
-            ret = vmemi_fail(err, -EEXIST, VMEM_REASON_DUPLICATE, NULL,
-                             "device \"%s\" at gpa 0x%" PRIx64
-                             ": device \"%s\" has that region, or overlaps at "
-                             "gpa 0x%" PRIx64,
-                             device->name.text, device->gpa, other->name.text,
-                             other->gpa);
-        }
+        ret = check_apart(device, ((struct vmemi_child *)link->data)->object,
+                          err);
+    }
+    if (ret == 0) {
+        vmemi_vm_link_locked(vm, VMEMI_CHILD_DEVICE, &device->child,
+                             device->name.text, device);
+        device->child.is_hidden = true;
     }
     vmemi_vm_unlock_inventory(vm, &frame, locked);
     return ret;
@@ -130,9 +148,6 @@ static int make(struct vmem_region *region,
         (ops->size_changed != NULL ? VMEMI_NEWS_SIZE : 0u) |
         (ops->resize_changed != NULL ? VMEMI_NEWS_RESIZE : 0u);
     ret = vmemi_device_set_up(device, region, config, err);
-    if (ret == 0) {
-        ret = check_place(device, err);
-    }
     if (ret < 0) {
         goto fail;
     }
@@ -142,16 +157,21 @@ static int make(struct vmem_region *region,
                    "device \"%s\": no lock: errno %d", device->name.text, -ret);
         goto fail;
     }
-    ret = join_region(device, err);
+    ret = take_place(device, err);
     if (ret < 0) {
         goto fail_gate;
     }
-    vmemi_vm_link(device->vm, VMEMI_CHILD_DEVICE, &device->child,
-                  device->name.text, device);
+    ret = join_region(device, err);
+    if (ret < 0) {
+        goto fail_place;
+    }
+    vmemi_vm_show(device->vm, &device->child);
     warn_about_config(device);
     *out = device;
     return 0;
 
+fail_place:
+    vmemi_vm_unlink(device->vm, VMEMI_CHILD_DEVICE, &device->child);
 fail_gate:
     vmemi_gate_destroy(&device->gate);
 fail:

@@ -27,7 +27,9 @@ struct scene {
     struct vmem_region *region;
     struct vmem_device *device;
     unsigned int nr_second;
+    unsigned int nr_devices; /* that are seen by the second one */
     int second_ret;
+    struct vmem_error err; /* of the second one */
     unsigned int nr_events;
     unsigned int nr_news;
     int kick_ret;
@@ -44,6 +46,7 @@ static void open_scene(struct scene *scene)
     };
 
     memset(scene, 0, sizeof(*scene));
+    scene->err.struct_size = sizeof(scene->err);
     assert_int_equal(vmem_vm_new(&vm_config, &scene->vm, NULL), 0);
     assert_int_equal(
         vmem_region_new(scene->vm, &region_config, &scene->region, NULL), 0);
@@ -71,20 +74,35 @@ static int make_device(struct scene *scene, const char *name,
 
 /* ---- two who want the same place ---- */
 
+static int count_device(struct vmem_device *device, void *opaque)
+{
+    (void)device;
+    ++*(unsigned int *)opaque;
+    return 0;
+}
+
+static unsigned int count_devices(struct scene *scene)
+{
+    unsigned int nr = 0;
+
+    assert_int_equal(vmem_vm_for_each_device(scene->vm, count_device, &nr), 0);
+    return nr;
+}
+
 /* The first device has taken its claim, and its source is not there yet. */
 static void make_a_second_device(uint32_t claims, void *opaque)
 {
     struct scene *scene = opaque;
 
     if (claims != 0 && scene->nr_second++ == 0) {
+        scene->nr_devices = count_devices(scene);
         scene->second_ret =
-            make_device(scene, "second", NULL, &scene->device, NULL);
+            make_device(scene, "second", NULL, &scene->device, &scene->err);
     }
 }
 
 static void a_region_gets_one_device_whoever_is_faster(void **state)
 {
-    struct vmem_error err = VMEM_ERROR_INIT;
     struct vmem_discard_watcher *watcher;
     struct vmem_device *first = NULL;
     struct vmem_region_info info = { .struct_size = sizeof(info) };
@@ -95,20 +113,75 @@ static void a_region_gets_one_device_whoever_is_faster(void **state)
     assert_int_equal(vmem_discard_watcher_add(scene.vm, make_a_second_device,
                                               &scene, &watcher, NULL),
                      0);
-    assert_int_equal(make_device(&scene, "first", NULL, &first, &err), -EEXIST);
-    assert_int_equal(err.reason, VMEM_REASON_DUPLICATE);
-    assert_non_null(strstr(err.message, "\"second\""));
-    assert_null(first);
+    assert_int_equal(make_device(&scene, "first", NULL, &first, NULL), 0);
     assert_int_equal(scene.nr_second, 1);
-    assert_int_equal(scene.second_ret, 0);
+    assert_int_equal(scene.nr_devices, 0);
+    assert_int_equal(scene.second_ret, -EEXIST);
+    assert_int_equal(scene.err.reason, VMEM_REASON_DUPLICATE);
+    assert_string_equal(
+        scene.err.message,
+        "device \"second\": region \"region\" has device \"first\" already");
+    assert_null(scene.device);
     assert_int_equal(vmem_region_get_info(scene.region, &info), 0);
     assert_int_equal(info.nr_sources, 1);
+    assert_int_equal(count_devices(&scene), 1);
 
     /* The claim of the one that is there is still held, and only that. */
     assert_true(vmem_vm_is_discard_needed(scene.vm));
-    assert_int_equal(vmem_device_free(scene.device, NULL), 0);
+    assert_int_equal(vmem_device_free(first, NULL), 0);
     assert_false(vmem_vm_is_discard_needed(scene.vm));
     assert_int_equal(vmem_discard_watcher_remove(watcher, NULL), 0);
+    close_scene(&scene);
+}
+
+static void a_place_in_the_guest_gets_one_device_whoever_is_faster(void **state)
+{
+    const struct vmem_region_config region_config = {
+        .struct_size = sizeof(region_config), .name = "other", .size = SIZE
+    };
+    const struct vmem_device_config config = { .struct_size = sizeof(config),
+                                               .name = "first",
+                                               .gpa = UNIT,
+                                               .block_size = UNIT };
+    struct vmem_discard_watcher *watcher;
+    struct vmem_device *first = NULL;
+    struct vmem_region *other;
+    struct scene scene;
+
+    (void)state;
+    open_scene(&scene);
+    assert_int_equal(vmem_region_new(scene.vm, &region_config, &other, NULL),
+                     0);
+    assert_int_equal(vmem_discard_watcher_add(scene.vm, make_a_second_device,
+                                              &scene, &watcher, NULL),
+                     0);
+    assert_int_equal(vmem_device_new(other, &config, NULL, NULL, &first, NULL),
+                     0);
+    assert_int_equal(scene.second_ret, -EEXIST);
+    assert_int_equal(scene.err.reason, VMEM_REASON_DUPLICATE);
+    assert_string_equal(scene.err.message,
+                        "device \"second\": 0x1000000 bytes at gpa 0x0 overlap "
+                        "0x1000000 at gpa 0x200000 of device \"first\"");
+    assert_int_equal(count_devices(&scene), 1);
+    assert_int_equal(vmem_device_free(first, NULL), 0);
+    assert_int_equal(vmem_discard_watcher_remove(watcher, NULL), 0);
+    assert_int_equal(vmem_region_free(other, NULL), 0);
+    close_scene(&scene);
+}
+
+static void a_device_that_fails_leaves_its_place(void **state)
+{
+    struct scene scene;
+
+    (void)state;
+    open_scene(&scene);
+    assert_int_equal(vmem_region_freeze(scene.region, "migration", NULL), 0);
+    assert_int_equal(make_device(&scene, "device", NULL, &scene.device, NULL),
+                     -EBUSY);
+    assert_int_equal(vmem_region_thaw(scene.region, "migration", NULL), 0);
+    assert_int_equal(make_device(&scene, "device", NULL, &scene.device, NULL),
+                     0);
+    assert_int_equal(vmem_device_free(scene.device, NULL), 0);
     close_scene(&scene);
 }
 
@@ -361,6 +434,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_region_gets_one_device_whoever_is_faster),
+        cmocka_unit_test(
+            a_place_in_the_guest_gets_one_device_whoever_is_faster),
+        cmocka_unit_test(a_device_that_fails_leaves_its_place),
         cmocka_unit_test(memory_gets_one_backing_whoever_is_faster),
         cmocka_unit_test(a_device_that_is_being_freed_says_nothing_more),
         cmocka_unit_test(sources_may_join_a_region_with_a_device),
