@@ -241,7 +241,8 @@ void vmemi_device_nudge(struct vmem_device *device)
 }
 
 /* Stalled for which reason, if at all? */
-static uint32_t judge_stall(const struct vmem_device *device, uint64_t now_ns)
+static uint32_t judge_stall(const struct vmem_device *device,
+                            uint32_t busy_reason, uint64_t now_ns)
 {
     const struct vmemi_tracker *tracker = &device->tracker;
     const uint64_t since_ns = vmemi_max(
@@ -251,7 +252,7 @@ static uint32_t judge_stall(const struct vmem_device *device, uint64_t now_ns)
     if (atomic_load(&device->has_driver) == 0) {
         return VMEM_STALL_NO_DRIVER;
     }
-    if (atomic_load(&tracker->busy_reason) != VMEM_REASON_NONE) {
+    if (busy_reason != VMEM_REASON_NONE) {
         return VMEM_STALL_HOST_BUSY;
     }
     if (now_ns < since_ns || now_ns - since_ns < device->stall_after_ns) {
@@ -265,6 +266,8 @@ void vmemi_device_judge(const struct vmem_device *device, uint64_t now_ns,
                         struct vmem_resize_status *status)
 {
     const struct vmemi_tracker *tracker = &device->tracker;
+    /* Once: it may be over before the next look. */
+    const uint32_t busy_reason = atomic_load(&tracker->busy_reason);
 
     *status = (struct vmem_resize_status){ .struct_size = sizeof(*status) };
     status->requested_size = atomic_load(&device->requested_size);
@@ -275,7 +278,7 @@ void vmemi_device_judge(const struct vmem_device *device, uint64_t now_ns,
         status->state = VMEM_RESIZE_IDLE;
         return;
     }
-    status->reason = judge_stall(device, now_ns);
+    status->reason = judge_stall(device, busy_reason, now_ns);
     if (status->reason != VMEM_STALL_NONE) {
         status->state = VMEM_RESIZE_STALLED;
     } else if (status->plugged_size < status->requested_size) {
@@ -284,7 +287,7 @@ void vmemi_device_judge(const struct vmem_device *device, uint64_t now_ns,
         status->state = VMEM_RESIZE_SHRINKING;
     }
     if (status->reason == VMEM_STALL_HOST_BUSY) {
-        status->busy_reason = atomic_load(&tracker->busy_reason);
+        status->busy_reason = busy_reason;
         status->busy_errno = tracker->busy_errno;
         g_strlcpy(status->busy_by, tracker->busy_by.text,
                   sizeof(status->busy_by));
