@@ -95,9 +95,9 @@ int vmem_backing_discard(struct vmem_backing *backing,
         left.offset = range->offset + done;
         left.size = range->size - done;
         return vmemi_fail(err, ret, VMEM_REASON_DISCARD_FAILED, &left,
-                          "backing \"%s\": discard at offset 0x%" PRIx64
-                          ": errno %d",
-                          backing->name.text, left.offset, -ret);
+                          "backing \"%s\": discard of 0x%" PRIx64
+                          " bytes at offset 0x%" PRIx64 ": errno %d",
+                          backing->name.text, left.size, left.offset, -ret);
     }
     return 0;
 }
@@ -116,8 +116,8 @@ int vmem_backing_populate(struct vmem_backing *backing,
     if (ret < 0) {
         return vmemi_fail(err, ret, VMEM_REASON_POPULATE_FAILED, range,
                           "backing \"%s\": populate of 0x%" PRIx64
-                          " bytes: errno %d",
-                          backing->name.text, range->size, -ret);
+                          " bytes at offset 0x%" PRIx64 ": errno %d",
+                          backing->name.text, range->size, range->offset, -ret);
     }
     return 0;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* A backing made of the host program's callbacks. */
 #include <errno.h>
+#include <inttypes.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -102,8 +103,9 @@ static int make(struct vmem_vm *vm, const struct vmem_backing_custom *config,
 
     if ((config->flags & ~VMEM_BACKING_POPULATE) != 0) {
         return vmemi_fail(err, -EINVAL, VMEM_REASON_ARGUMENT, NULL,
-                          "custom backing: unknown flags 0x%llx",
-                          (unsigned long long)config->flags);
+                          "backing \"%s\": unknown flags 0x%" PRIx64,
+                          config->name != NULL ? config->name : "",
+                          config->flags & ~VMEM_BACKING_POPULATE);
     }
     if (page_size == 0) {
         page_size = (uint64_t)sysconf(_SC_PAGESIZE);

@@ -37,39 +37,42 @@ vmemi_listeners_find_coarser(const struct vmem_region *region,
 
 /* What does not depend on the state of the region. */
 static int check_config(const struct vmem_region *region,
-                        const struct vmem_listener_ops *ops,
+                        const struct vmem_listener_ops *ops, const char *name,
                         struct vmem_listener_config *config,
                         struct vmem_error *err)
 {
     if (ops->populate == NULL || ops->discard == NULL) {
         return vmemi_fail(err, -EINVAL, VMEM_REASON_ARGUMENT, NULL,
-                          "listener: populate or discard is NULL");
+                          "listener \"%s\": populate or discard is NULL", name);
     }
     if ((config->flags & ~VMEM_LISTENER_EXACT_DISCARD) != 0) {
         return vmemi_fail(err, -EINVAL, VMEM_REASON_ARGUMENT, NULL,
-                          "listener: unknown flags 0x%" PRIx64, config->flags);
+                          "listener \"%s\": unknown flags 0x%" PRIx64, name,
+                          config->flags & ~VMEM_LISTENER_EXACT_DISCARD);
     }
     if ((config->flags & VMEM_LISTENER_EXACT_DISCARD) != 0 &&
         config->granularity == 0) {
         return vmemi_fail(
             err, -EINVAL, VMEM_REASON_ARGUMENT, NULL,
-            "listener: VMEM_LISTENER_EXACT_DISCARD needs a granularity");
+            "listener \"%s\": VMEM_LISTENER_EXACT_DISCARD needs a granularity",
+            name);
     }
     if (config->granularity != 0 &&
         !vmemi_is_power_of_two(config->granularity)) {
         return vmemi_fail(err, -EINVAL, VMEM_REASON_ALIGNMENT, NULL,
-                          "listener: granularity 0x%" PRIx64
+                          "listener \"%s\": granularity 0x%" PRIx64
                           " is not a power of two",
-                          config->granularity);
+                          name, config->granularity);
     }
     if (config->window.offset == 0 && config->window.size == 0) {
         config->window.size = region->size;
     } else if (config->window.size == 0) {
         return vmemi_fail(err, -EINVAL, VMEM_REASON_ARGUMENT, &config->window,
-                          "listener: the window is empty");
+                          "listener \"%s\": the window at offset 0x%" PRIx64
+                          " is empty",
+                          name, config->window.offset);
     }
-    return vmemi_range_check(&config->window, region->size, "listener window",
-                             err);
+    return vmemi_range_check(&config->window, region->size, name, err);
 }
 
 static int replay(struct vmem_listener *listener, struct vmem_error *err)
@@ -109,9 +112,13 @@ static int add(struct vmem_region *region, struct vmem_listener_config *config,
 {
     struct vmem_listener *listener;
     struct vmemi_change change;
+    struct vmemi_name name;
     int ret;
 
-    ret = check_config(region, ops, config, err);
+    ret = vmemi_name_set(&name, config->name, "listener name", err);
+    if (ret == 0) {
+        ret = check_config(region, ops, name.text, config, err);
+    }
     if (ret < 0) {
         return ret;
     }
@@ -120,16 +127,14 @@ static int add(struct vmem_region *region, struct vmem_listener_config *config,
         return vmemi_fail_no_memory(err, "a listener");
     }
     listener->link.data = listener;
+    listener->name = name;
     listener->region = region;
     listener->ops = *ops;
     listener->opaque = opaque;
     listener->window = config->window;
     listener->granularity = config->granularity;
     listener->flags = config->flags;
-    ret = vmemi_name_set(&listener->name, config->name, "listener name", err);
-    if (ret == 0) {
-        ret = vmemi_change_begin(&change, region, "vmem_listener_add", err);
-    }
+    ret = vmemi_change_begin(&change, region, "vmem_listener_add", err);
     if (ret == 0) {
         ret = replay(listener, err);
         vmemi_change_end(&change);

@@ -89,7 +89,9 @@ static int make_source(struct vmem_region *region,
     }
     if (ret < 0) {
         vmemi_source_free(source);
-        return vmemi_fail_no_memory(err, "a source and its bitmaps");
+        return vmemi_fail(err, ret, VMEM_REASON_NO_MEMORY, NULL,
+                          "source \"%s\": out of memory for %" PRIu64 " blocks",
+                          name->text, nr_blocks);
     }
     source->link.data = source;
     source->name = *name;
@@ -237,12 +239,13 @@ static int check_change(const struct vmem_source *source,
     if (ret < 0) {
         return ret;
     }
-    ret = vmemi_range_check(range, source->region->size, what, err);
+    ret =
+        vmemi_range_check(range, source->region->size, source->name.text, err);
     if (ret < 0) {
         return ret;
     }
     return vmemi_range_check_aligned(range, vmemi_source_block_size(source),
-                                     what, err);
+                                     source->name.text, err);
 }
 
 int vmem_source_populate(struct vmem_source *source,

@@ -75,20 +75,35 @@ VMEMI_OUT_OF_THE_WAY static void answer_busy(struct vmem_device *device,
                   cause->by[0] != '\0' ? " by " : "", cause->by, -cause->code);
 }
 
+/* Looks once more for what was wrong: nobody waits for it but a driver with a
+ * defect. */
 VMEMI_OUT_OF_THE_WAY static void
 answer_error(struct vmem_device *device,
              const struct vmemi_wire_request *request,
              struct vmemi_change *change, struct vmemi_answer *answer)
 {
+    const char *const type = vmem_request_type_name(request->type);
+    struct vmem_range range;
+
     answer->response = VMEM_RESPONSE_ERROR;
+    if (!find_range(device, request, answer, &range)) {
+        vmemi_log_add(
+            &device->vm->log, &change->log, VMEM_LOG_INFO, VMEM_BLAME_GUEST,
+            VMEM_LOG_CODE_GUEST_ERROR, device->name.text,
+            "%s of %u blocks at gpa 0x%" PRIx64
+            " answered ERROR: blocks have 0x%" PRIx64
+            " bytes, usable are 0x%" PRIx64 " from gpa 0x%" PRIx64,
+            type, request->nr_blocks, request->gpa, device->block_size,
+            answer->usable_region_size, device->gpa);
+        return;
+    }
     vmemi_log_add(&device->vm->log, &change->log, VMEM_LOG_INFO,
                   VMEM_BLAME_GUEST, VMEM_LOG_CODE_GUEST_ERROR,
                   device->name.text,
-                  "request %u for %u blocks at gpa 0x%" PRIx64
-                  " answered ERROR: outside the usable 0x%" PRIx64
-                  " bytes, or blocks in the wrong state",
-                  request->type, request->nr_blocks, request->gpa,
-                  atomic_load(&device->usable_region_size));
+                  "%s of %u blocks at gpa 0x%" PRIx64
+                  " answered ERROR: not all of them are %s",
+                  type, request->nr_blocks, request->gpa,
+                  request->type == VMEM_REQUEST_PLUG ? "unplugged" : "plugged");
 }
 
 /* Would plugging so many bytes exceed the requested size? */

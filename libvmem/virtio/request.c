@@ -38,34 +38,60 @@ static inline void tell(struct vmem_device *device,
     }
 }
 
+/* number: bytes that there were, or are room for, or the type. */
 VMEMI_OUT_OF_THE_WAY static int malformed(struct vmem_device *device,
-                                          uint32_t reason,
+                                          uint32_t reason, size_t number,
                                           struct vmem_request_result *result)
 {
-    static const char *const texts[] = {
-        [VMEM_MALFORMED_NONE] = "",
-        [VMEM_MALFORMED_SHORT_REQUEST] = "fewer than 24 request bytes",
-        [VMEM_MALFORMED_SHORT_RESPONSE] = "room for fewer than 10 bytes",
-        [VMEM_MALFORMED_TYPE] = "unknown request type",
-        [VMEM_MALFORMED_ADDRESS] = "bytes where the guest has no memory",
+    static const char *const texts[][2] = {
+        [VMEM_MALFORMED_SHORT_REQUEST] = { "", " bytes, the least is 24" },
+        [VMEM_MALFORMED_SHORT_RESPONSE] = { "room for ",
+                                            " bytes, the least is 10" },
+        [VMEM_MALFORMED_TYPE] = { "type ", ", the largest is 3" },
     };
 
     vmemi_count(&device->nr_malformed[reason]);
-    vmemi_vm_log_now(device->vm, VMEM_LOG_WARNING, VMEM_BLAME_GUEST,
-                     VMEM_LOG_CODE_MALFORMED, device->name.text,
-                     "malformed request: %s", texts[reason]);
+    if (reason == VMEM_MALFORMED_ADDRESS) {
+        vmemi_vm_log_now(device->vm, VMEM_LOG_WARNING, VMEM_BLAME_GUEST,
+                         VMEM_LOG_CODE_MALFORMED, device->name.text,
+                         "malformed request: bytes where the guest has no "
+                         "memory");
+    } else {
+        vmemi_vm_log_now(device->vm, VMEM_LOG_WARNING, VMEM_BLAME_GUEST,
+                         VMEM_LOG_CODE_MALFORMED, device->name.text,
+                         "malformed request: %s%zu%s", texts[reason][0], number,
+                         texts[reason][1]);
+    }
     result->malformed = reason;
     return VMEM_REQUEST_MALFORMED;
 }
 
-/* Defect is VMEM_MALFORMED_NONE if there were 24 bytes and is room for 10. The
- * response goes straight to where it belongs, in one go, at the end. Inlined
+/* What there is besides the bytes of a request. */
+struct given {
+    bool has_addresses; /* no piece is where the guest has no memory */
+    size_t nr_bytes;
+    size_t room; /* for the response */
+};
+
+/* The first defect that there is. */
+static inline uint32_t find_defect(const struct given *given)
+{
+    return !given->has_addresses ? VMEM_MALFORMED_ADDRESS
+           : given->nr_bytes < VMEM_DEVICE_REQUEST_SIZE
+               ? VMEM_MALFORMED_SHORT_REQUEST
+           : given->room < VMEM_DEVICE_RESPONSE_SIZE
+               ? VMEM_MALFORMED_SHORT_RESPONSE
+               : VMEM_MALFORMED_NONE;
+}
+
+/* The response goes straight to where it belongs, in one go, at the end. Inlined
  * into both callers: a call with so many arguments costs what it saves. */
 static inline __attribute__((always_inline)) int
 handle(struct vmem_device *device, const uint8_t *request_bytes,
-       uint32_t defect, uint8_t *response_bytes,
+       const struct given *given, uint8_t *response_bytes,
        struct vmem_request_result *result)
 {
+    const uint32_t defect = find_defect(given);
     struct vmemi_wire_request request;
     struct vmemi_answer answer;
     int ret;
@@ -77,10 +103,14 @@ handle(struct vmem_device *device, const uint8_t *request_bytes,
     }
     /* Before executing: an answer that cannot be delivered is no answer. */
     if (defect != VMEM_MALFORMED_NONE) {
-        return malformed(device, defect, result);
+        return malformed(device, defect,
+                         defect == VMEM_MALFORMED_SHORT_REQUEST
+                             ? given->nr_bytes
+                             : given->room,
+                         result);
     }
     if (!vmemi_wire_decode_request(request_bytes, &request)) {
-        return malformed(device, VMEM_MALFORMED_TYPE, result);
+        return malformed(device, VMEM_MALFORMED_TYPE, request.type, result);
     }
     vmemi_device_answer(device, &request, &answer);
     vmemi_wire_encode_response(answer.response, answer.state, response_bytes);
@@ -90,16 +120,6 @@ handle(struct vmem_device *device, const uint8_t *request_bytes,
     result->reason = answer.busy_reason;
     tell(device, &request, &answer);
     return VMEM_REQUEST_RESPOND;
-}
-
-/* The first of them that there is. */
-static inline uint32_t find_defect(bool has_addresses, bool has_request,
-                                   bool has_room)
-{
-    return !has_addresses ? VMEM_MALFORMED_ADDRESS
-           : !has_request ? VMEM_MALFORMED_SHORT_REQUEST
-           : !has_room    ? VMEM_MALFORMED_SHORT_RESPONSE
-                          : VMEM_MALFORMED_NONE;
 }
 
 static int check_result(const struct vmem_request_result *host_result)
@@ -126,21 +146,22 @@ int vmem_device_handle_request(struct vmem_device *device, const void *request,
 {
     struct vmem_request_result result = { 0 };
     uint8_t request_bytes[VMEM_DEVICE_REQUEST_SIZE];
-    const uint32_t defect =
-        find_defect((request != NULL || request_size == 0) &&
-                        (response != NULL || response_size == 0),
-                    request_size >= sizeof(request_bytes),
-                    response_size >= VMEM_DEVICE_RESPONSE_SIZE);
+    const struct given given = {
+        .has_addresses = (request != NULL || request_size == 0) &&
+                         (response != NULL || response_size == 0),
+        .nr_bytes = request_size,
+        .room = response_size,
+    };
     int ret;
 
     if (device == NULL || check_result(host_result) < 0) {
         return -EINVAL;
     }
     /* Once: the guest may change its memory while we look. */
-    if (defect == VMEM_MALFORMED_NONE) {
+    if (find_defect(&given) == VMEM_MALFORMED_NONE) {
         memcpy(request_bytes, request, sizeof(request_bytes));
     }
-    ret = handle(device, request_bytes, defect, response, &result);
+    ret = handle(device, request_bytes, &given, response, &result);
     if (ret >= 0) {
         return_result(&result, host_result);
     }
@@ -190,16 +211,16 @@ static void scatter(const struct iovec *pieces, size_t nr_pieces,
     }
 }
 
-/* Is there room for size bytes? */
-static bool has_room_for(const struct iovec *pieces, size_t nr_pieces,
-                         size_t size)
+/* How much room there is, as far as size bytes need it. */
+static size_t measure_room(const struct iovec *pieces, size_t nr_pieces,
+                           size_t size)
 {
     size_t room = 0;
 
     for (size_t i = 0; i < nr_pieces && room < size; i++) {
         room += (size_t)vmemi_min(pieces[i].iov_len, size - room);
     }
-    return room >= size;
+    return room;
 }
 
 int vmem_device_handle_request_iov(struct vmem_device *device,
@@ -212,8 +233,7 @@ int vmem_device_handle_request_iov(struct vmem_device *device,
     struct vmem_request_result result = { 0 };
     uint8_t request[VMEM_DEVICE_REQUEST_SIZE];
     uint8_t response[VMEM_DEVICE_RESPONSE_SIZE];
-    bool has_addresses;
-    bool has_request;
+    struct given given = { 0 };
     int ret;
 
     if (device == NULL || check_result(host_result) < 0 ||
@@ -221,16 +241,15 @@ int vmem_device_handle_request_iov(struct vmem_device *device,
         (writable == NULL && nr_writable > 0)) {
         return -EINVAL;
     }
-    has_addresses = have_addresses(readable, nr_readable) &&
-                    have_addresses(writable, nr_writable);
-    /* Once: the guest may change its memory while we look. */
-    has_request = has_addresses && gather(readable, nr_readable, request,
-                                          sizeof(request)) == sizeof(request);
-    ret = handle(
-        device, request,
-        find_defect(has_addresses, has_request,
-                    has_room_for(writable, nr_writable, sizeof(response))),
-        response, &result);
+    given.has_addresses = have_addresses(readable, nr_readable) &&
+                          have_addresses(writable, nr_writable);
+    if (given.has_addresses) {
+        /* Once: the guest may change its memory while we look. */
+        given.nr_bytes =
+            gather(readable, nr_readable, request, sizeof(request));
+        given.room = measure_room(writable, nr_writable, sizeof(response));
+    }
+    ret = handle(device, request, &given, response, &result);
     if (ret == VMEM_REQUEST_RESPOND) {
         scatter(writable, nr_writable, response, sizeof(response));
     }

@@ -50,8 +50,8 @@ int vmem_device_reset(struct vmem_device *device, uint32_t kind,
     if (device == NULL || kind < VMEM_RESET_DRIVER ||
         kind > VMEM_RESET_WAKEUP) {
         return vmemi_fail(err, -EINVAL, VMEM_REASON_ARGUMENT, NULL,
-                          "vmem_device_reset: device is NULL or unknown kind "
-                          "%u",
+                          "vmem_device_reset: device is NULL, or kind %u is "
+                          "none of 1 to 3",
                           kind);
     }
     ret = vmemi_change_begin(&change, device->region, "vmem_device_reset", err);

@@ -204,7 +204,10 @@ static int take_blocks(struct vmem_device *device,
                           vmemi_source_nr_blocks(device->source));
     }
     if (ret < 0) {
-        return vmemi_fail_no_memory(err, "the blocks to load");
+        return vmemi_fail(
+            err, ret, VMEM_REASON_NO_MEMORY, NULL,
+            "device \"%s\": out of memory for %" PRIu64 " blocks to load",
+            device->name.text, vmemi_source_nr_blocks(device->source));
     }
     ret = check_blocks(device, saved, exchange->blocks, err);
     if (ret < 0) {
