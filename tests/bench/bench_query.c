@@ -88,14 +88,14 @@ static const char *count_asking(struct question *question)
 }
 
 static void measure_question(uint64_t size, uint64_t block_size,
-                             const char *what)
+                             const char *what, const char *pattern)
 {
     struct bench_case bench = { .name = "is_populated",
                                 .unit = "question",
                                 .same_result = true };
     struct question question;
 
-    question_init(&question, size, block_size, "full");
+    question_init(&question, size, block_size, pattern);
     question.nr = NR_ASKED;
     question.step = size / NR_ASKED;
     question.size = block_size;
@@ -107,9 +107,9 @@ static void measure_question(uint64_t size, uint64_t block_size,
         question.nr = 8;
     }
     bench.nr_ops = question.nr;
-    bench.params =
-        g_strdup_printf("region=%s block=%s range=%s", bench_size(size),
-                        bench_size(block_size), what);
+    bench.params = g_strdup_printf("region=%s block=%s range=%s pattern=%s",
+                                   bench_size(size), bench_size(block_size),
+                                   what, pattern);
     bench.counts = count_asking(&question);
     bench.subject =
         (struct bench_side){ "region", ask_region, NULL, &question };
@@ -141,6 +141,7 @@ static void measure_growth_of_whole(void)
     bench.subject = (struct bench_side){ "region", ask_region, NULL, &large };
     bench.reference =
         (struct bench_side){ "the smaller region", ask_region, NULL, &small };
+    bench.counts = count_asking(&large);
     bench_measure(&bench);
     question_destroy(&large);
     question_destroy(&small);
@@ -197,17 +198,21 @@ static void measure_replay(uint64_t size, uint64_t block_size,
                                 .unit = "join and leave",
                                 .same_result = true };
     struct question question;
+    uint64_t nr_allocations;
     uint64_t nr_callbacks;
 
     question_init(&question, size, block_size, pattern);
     nr_callbacks = rig_nr_callbacks;
+    nr_allocations = bench_nr_allocations();
     join_and_leave(&question.rig);
+    nr_allocations = bench_nr_allocations() - nr_allocations;
     nr_callbacks = rig_nr_callbacks - nr_callbacks;
     bench.params =
         g_strdup_printf("region=%s block=%s pattern=%s", bench_size(size),
                         bench_size(block_size), pattern);
-    bench.counts =
-        g_strdup_printf("callbacks=%" G_GUINT64_FORMAT, nr_callbacks);
+    bench.counts = g_strdup_printf("callbacks=%" G_GUINT64_FORMAT
+                                   " allocations=%" G_GUINT64_FORMAT,
+                                   nr_callbacks, nr_allocations);
     bench.subject =
         (struct bench_side){ "region", join_and_leave, NULL, &question.rig };
     bench.reference = (struct bench_side){ "a question for each granule",
@@ -262,17 +267,16 @@ static int fill_fine(const struct vmem_bitmap_run *run, void *opaque)
 }
 
 static void pair_init(struct pair_of_sources *pair, uint64_t size,
-                      uint64_t granule, bool naively_too)
+                      uint64_t granule, const char *pattern, bool naively_too)
 {
     memset(pair, 0, sizeof(*pair));
     pair->granule = granule;
-    rig_init_source(&pair->rig, size, 2 * BENCH_MIB, "pressure");
+    rig_init_source(&pair->rig, size, 2 * BENCH_MIB, pattern);
     pair->fine = rig_add_source(&pair->rig, "private", granule, "empty");
     if (naively_too) {
         naive_init(&pair->blocks, size / (2 * BENCH_MIB));
         naive_init(&pair->granules, size / granule);
-        pattern_for_each("pressure", pair->blocks.nr_blocks, fill,
-                         &pair->blocks);
+        pattern_for_each(pattern, pair->blocks.nr_blocks, fill, &pair->blocks);
     }
     pattern_for_each("half-random", size / (64 * BENCH_KIB), fill_fine, pair);
 }
@@ -308,26 +312,28 @@ static uint64_t walk_granules(void *opaque)
     return nr_runs;
 }
 
-static void measure_sources(uint64_t size)
+static void measure_sources(uint64_t size, const char *pattern,
+                            bool naively_too)
 {
-    struct bench_case bench = { .name = "combine.naive",
-                                .unit = "run",
-                                .same_result = true };
+    struct bench_case bench = { .unit = "run", .same_result = true };
     struct pair_of_sources fine;
     struct pair_of_sources coarse;
 
-    pair_init(&fine, size, 4 * BENCH_KIB, true);
-    pair_init(&coarse, size, 64 * BENCH_KIB, false);
+    pair_init(&fine, size, 4 * BENCH_KIB, pattern, naively_too);
+    pair_init(&coarse, size, 64 * BENCH_KIB, pattern, false);
     bench.nr_ops = walk(&fine.rig);
     bench.params = g_strdup_printf(
-        "region=%s blocks=2M granules=4K runs=%" G_GUINT64_FORMAT,
-        bench_size(size), bench.nr_ops);
+        "region=%s blocks=2M granules=4K pattern=%s runs=%" G_GUINT64_FORMAT,
+        bench_size(size), pattern, bench.nr_ops);
     bench.counts =
         g_strdup_printf("callbacks=%" G_GUINT64_FORMAT, bench.nr_ops);
     bench.subject = (struct bench_side){ "two sources", walk, NULL, &fine.rig };
-    bench.reference = (struct bench_side){ "a question for each granule",
-                                           walk_granules, NULL, &fine };
-    bench_measure(&bench);
+    if (naively_too) {
+        bench.name = "combine.naive";
+        bench.reference = (struct bench_side){ "a question for each granule",
+                                               walk_granules, NULL, &fine };
+        bench_measure(&bench);
+    }
     bench.name = "combine.granules";
     bench.reference =
         (struct bench_side){ "the same runs in 1/16 of the granules", walk,
@@ -346,15 +352,22 @@ int main(int argc, char **argv)
         "empty", "full", "slab", "pressure", "random", "alternating"
     };
     static const char *const ranges[] = { "page", "block", "whole" };
+    static const char *const asked[] = { "full", "slab", "random",
+                                         "alternating" };
+    static const char *const combined[] = { "full", "slab", "alternating" };
 
     options = bench_init(argc, argv);
     bench_start_thread();
     for (size_t i = 0; i < G_N_ELEMENTS(ranges); i++) {
-        measure_question(BENCH_TIB, 2 * BENCH_MIB, ranges[i]);
-        measure_question(8 * BENCH_TIB, 2 * BENCH_MIB, ranges[i]);
-        if (!options->quick) {
-            measure_question(64 * BENCH_TIB, 2 * BENCH_MIB, ranges[i]);
-            measure_question(BENCH_TIB, 4 * BENCH_KIB, ranges[i]);
+        for (size_t p = 0; p < G_N_ELEMENTS(asked); p++) {
+            measure_question(BENCH_TIB, 2 * BENCH_MIB, ranges[i], asked[p]);
+            measure_question(8 * BENCH_TIB, 2 * BENCH_MIB, ranges[i], asked[p]);
+            /* Many runs take long to set up, and are found as quickly. */
+            if (!options->quick && p < 2) {
+                measure_question(64 * BENCH_TIB, 2 * BENCH_MIB, ranges[i],
+                                 asked[p]);
+                measure_question(BENCH_TIB, 4 * BENCH_KIB, ranges[i], asked[p]);
+            }
         }
     }
     measure_growth_of_whole();
@@ -368,7 +381,15 @@ int main(int argc, char **argv)
     if (!options->quick) {
         /* The reference takes seconds. */
         measure_replay(BENCH_TIB, 4 * BENCH_KIB, "full");
+        measure_replay(BENCH_TIB, 4 * BENCH_KIB, "slab");
     }
-    measure_sources(options->quick ? 64 * BENCH_GIB : BENCH_TIB);
+    measure_sources(options->quick ? 64 * BENCH_GIB : BENCH_TIB, "pressure",
+                    true);
+    for (size_t i = 0; i < G_N_ELEMENTS(combined); i++) {
+        measure_sources(64 * BENCH_GIB, combined[i], true);
+        if (!options->quick) {
+            measure_sources(BENCH_TIB, combined[i], false);
+        }
+    }
     return 0;
 }

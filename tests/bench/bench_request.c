@@ -167,9 +167,76 @@ static void measure_pair(struct rig *rig, struct bare *bare, int nr_threads)
     pair.name = "request.pair.words";
     pair.reference =
         (struct bench_side){ "mutex and words", pairs_of_naive, NULL, bare };
-    pair.bar = BENCH_NO_BAR;
-    pair.row = NULL;
+    pair.row = "pair-words";
     bench_measure(&pair);
+    g_free(asker.requests);
+}
+
+static int set_naive(const struct vmem_bitmap_run *run, void *opaque)
+{
+    naive_set(opaque, run->first_block, run->nr_blocks, true);
+    return 0;
+}
+
+/* The same map on both sides. */
+static void plug_pattern(struct rig *rig, struct bare *bare,
+                         const char *pattern)
+{
+    rig_plug_pattern(rig, pattern);
+    pattern_for_each(pattern, rig->nr_blocks, set_naive, &bare->naive);
+}
+
+static void unplug_pattern(struct rig *rig, struct bare *bare)
+{
+    rig_unplug_all(rig);
+    naive_set(&bare->naive, 0, bare->nr_blocks, false);
+}
+
+static uint64_t flips_of_naive(void *opaque)
+{
+    struct bare *bare = opaque;
+
+    for (unsigned i = 0; i < NR_PAIRS; i++) {
+        const uint64_t block = place(i, bare->nr_blocks);
+        const bool is_set = naive_is_set(&bare->naive, block);
+
+        update_naive(bare, block, !is_set);
+        update_naive(bare, block, is_set);
+    }
+    return (uint64_t)2 * NR_PAIRS;
+}
+
+/* Pairs in a map with a pattern: what is plugged is unplugged first. */
+static void measure_pattern(struct rig *rig, struct bare *bare,
+                            const char *pattern)
+{
+    struct asker asker;
+    struct bench_case pair = {
+        .name = "request.pair.pattern",
+        .params = g_strdup_printf("region=%s block=%s pattern=%s",
+                                  bench_size(rig->size),
+                                  bench_size(rig->block_size), pattern),
+        .unit = "pair",
+        .nr_ops = NR_PAIRS,
+        .subject = { "device", ask, NULL, &asker },
+        .reference = { "mutex and words", flips_of_naive, NULL, bare },
+    };
+
+    plug_pattern(rig, bare, pattern);
+    make_pairs(&asker, rig);
+    for (unsigned i = 0; i < NR_PAIRS; i++) {
+        const uint64_t block = place(i, rig->nr_blocks);
+
+        if (naive_is_set(&bare->naive, block)) {
+            const struct rig_request plug = asker.requests[2 * i];
+
+            asker.requests[2 * i] = asker.requests[2 * i + 1];
+            asker.requests[2 * i + 1] = plug;
+        }
+    }
+    count_pair(&pair, &asker, NR_PAIRS);
+    bench_measure(&pair);
+    unplug_pattern(rig, bare);
     g_free(asker.requests);
 }
 
@@ -254,23 +321,38 @@ static uint64_t burst_of_naive(void *opaque)
     return NR_BURST;
 }
 
-static void measure_burst(struct rig *rig, struct bare *bare)
+/* The blocks of the burst are free, whatever the pattern is. */
+static void free_burst(struct rig *rig, struct bare *bare)
+{
+    for (uint64_t block = 1000; block < 1000 + NR_BURST; block++) {
+        if (naive_is_set(&bare->naive, block)) {
+            rig_request(rig, VMEM_REQUEST_UNPLUG, block, 1);
+            naive_set(&bare->naive, block, 1, false);
+        }
+    }
+}
+
+static void measure_burst(struct rig *rig, struct bare *bare,
+                          const char *pattern)
 {
     struct asker asker;
     struct bench_case burst = {
         .name = "request.burst",
-        .params = g_strdup_printf("region=%s block=%s unplugs=%d",
-                                  bench_size(rig->size),
-                                  bench_size(rig->block_size), NR_BURST),
+        .params = g_strdup_printf(
+            "region=%s block=%s unplugs=%d pattern=%s", bench_size(rig->size),
+            bench_size(rig->block_size), NR_BURST, pattern),
         .unit = "request",
         .nr_ops = NR_BURST + 1,
         .subject = { "device", ask, NULL, &asker },
         .reference = { "mutex and words", burst_of_naive, NULL, bare },
     };
 
+    plug_pattern(rig, bare, pattern);
+    free_burst(rig, bare);
     make_burst(&asker, rig);
     count_pair(&burst, &asker, NR_BURST + 1);
     bench_measure(&burst);
+    unplug_pattern(rig, bare);
     g_free(asker.requests);
 }
 
@@ -287,14 +369,15 @@ static uint64_t storm_of_naive(void *opaque)
     return nr_plugged;
 }
 
-static void measure_storm(struct rig *rig, struct bare *bare)
+static void measure_storm(struct rig *rig, struct bare *bare,
+                          const char *pattern)
 {
     struct asker asker = { rig, g_new(struct rig_request, NR_STORM), NR_STORM };
     struct bench_case storm = {
         .name = "request.state-storm",
-        .params = g_strdup_printf("region=%s block=%s requests=%d pattern=slab",
-                                  bench_size(rig->size),
-                                  bench_size(rig->block_size), NR_STORM),
+        .params = g_strdup_printf(
+            "region=%s block=%s requests=%d pattern=%s", bench_size(rig->size),
+            bench_size(rig->block_size), NR_STORM, pattern),
         .unit = "request",
         .nr_ops = NR_STORM,
         .subject = { "device", ask, NULL, &asker },
@@ -304,10 +387,10 @@ static void measure_storm(struct rig *rig, struct bare *bare)
     for (uint64_t block = 0; block < NR_STORM; block++) {
         rig_encode(&asker.requests[block], rig, VMEM_REQUEST_STATE, block, 1);
     }
-    rig_plug_pattern(rig, "slab");
+    plug_pattern(rig, bare, pattern);
     count_pair(&storm, &asker, NR_STORM);
     bench_measure(&storm);
-    rig_unplug_all(rig);
+    unplug_pattern(rig, bare);
     g_free(asker.requests);
 }
 
@@ -331,12 +414,6 @@ static uint64_t unplug_rig(void *opaque)
     struct unplugged *unplugged = opaque;
 
     rig_unplug_all(unplugged->rig);
-    return 0;
-}
-
-static int set_naive(const struct vmem_bitmap_run *run, void *opaque)
-{
-    naive_set(opaque, run->first_block, run->nr_blocks, true);
     return 0;
 }
 
@@ -386,14 +463,18 @@ static void measure_unplug_all(struct rig *rig, struct bare *bare,
         .reference = { "find-next words, a call for each run", unplug_naive,
                        plug_naive, &unplugged },
     };
+    uint64_t nr_allocations;
     uint64_t nr_callbacks;
 
     rig_add_listeners(rig, 1);
     plug_rig(&unplugged);
     nr_callbacks = rig_nr_callbacks;
+    nr_allocations = bench_nr_allocations();
     unplug_rig(&unplugged);
-    bench.counts = g_strdup_printf("callbacks=%" G_GUINT64_FORMAT,
-                                   rig_nr_callbacks - nr_callbacks);
+    bench.counts = g_strdup_printf("callbacks=%" G_GUINT64_FORMAT
+                                   " allocations=%" G_GUINT64_FORMAT,
+                                   rig_nr_callbacks - nr_callbacks,
+                                   bench_nr_allocations() - nr_allocations);
     bench_measure(&bench);
     rig_remove_listeners(rig);
 }
@@ -417,18 +498,49 @@ static void measure_region(uint64_t size, uint64_t block_size, bool is_first)
     for (size_t i = 0; i < G_N_ELEMENTS(nr_listeners); i++) {
         measure_listeners(&rig, &bare, nr_listeners[i]);
     }
-    measure_burst(&rig, &bare);
-    if (rig.nr_blocks >= NR_STORM) {
-        measure_storm(&rig, &bare);
-    }
     for (size_t i = 0; i < G_N_ELEMENTS(patterns); i++) {
+        const bool is_empty = strcmp(patterns[i], "empty") == 0;
+        const bool is_full = strcmp(patterns[i], "full") == 0;
+
         /* Each run is plugged by a request of its own, before each sample. */
-        if (rig.nr_blocks <= MANY_BLOCKS ||
-            strcmp(patterns[i], "alternating") != 0) {
-            measure_unplug_all(&rig, &bare, patterns[i]);
+        if (rig.nr_blocks > MANY_BLOCKS &&
+            strcmp(patterns[i], "alternating") == 0) {
+            continue;
         }
+        if (!is_empty) {
+            measure_pattern(&rig, &bare, patterns[i]);
+        }
+        if (!is_full) {
+            measure_burst(&rig, &bare, patterns[i]);
+        }
+        if (rig.nr_blocks >= NR_STORM) {
+            measure_storm(&rig, &bare, patterns[i]);
+        }
+        measure_unplug_all(&rig, &bare, patterns[i]);
     }
     bare_destroy(&bare);
+    rig_destroy(&rig);
+}
+
+/* What a machine with one region asks for, and a device in it or a source. */
+static void report_memory(bool has_device)
+{
+    const struct bench_case bench = {
+        .name = has_device ? "memory.device" : "memory.source",
+        .params = "region=64T block=2M",
+        .unit = "bit",
+        .reference = { .name = "blocks" },
+    };
+    const uint64_t before = bench_allocated_bytes();
+    struct rig rig;
+
+    if (has_device) {
+        rig_init_device(&rig, 64 * BENCH_TIB, 2 * BENCH_MIB, "empty");
+    } else {
+        rig_init_source(&rig, 64 * BENCH_TIB, 2 * BENCH_MIB, "empty");
+    }
+    bench_report(&bench, (double)(bench_allocated_bytes() - before) * 8,
+                 (double)rig.nr_blocks);
     rig_destroy(&rig);
 }
 
@@ -441,5 +553,7 @@ int main(int argc, char **argv)
         measure_region(64 * BENCH_TIB, 2 * BENCH_MIB, false);
         measure_region(BENCH_TIB, 4 * BENCH_KIB, false);
     }
+    report_memory(false);
+    report_memory(true);
     return 0;
 }

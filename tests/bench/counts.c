@@ -13,6 +13,7 @@
 struct setup {
     struct rig rig;
     struct rig_request requests[2 * NR_PAIRS];
+    struct vmem_backing *memory; /* or NULL */
     uint64_t *words;
     uint64_t nr_ops; /* in one round */
 };
@@ -150,6 +151,99 @@ static uint64_t expand(struct setup *setup)
     return setup->words[0];
 }
 
+/* ---- a mapper ---- */
+
+static int map(const struct vmem_dma_mapping *mapping, void *opaque)
+{
+    (void)mapping;
+    (void)opaque;
+    return 0;
+}
+
+static int unmap(uint64_t iova, uint64_t size, uint64_t *unmapped, void *opaque)
+{
+    (void)iova;
+    (void)opaque;
+    *unmapped = size;
+    return 0;
+}
+
+static int commit(void *opaque)
+{
+    (void)opaque;
+    return 0;
+}
+
+/* Requests of 64 blocks, each of which is a chunk of the mapper. */
+static void set_up_mapper(struct setup *setup, bool has_batches)
+{
+    const struct vmem_dma_config config = { .struct_size = sizeof(config),
+                                            .name = "iommu0" };
+    const struct vmem_dma_ops ops = { .struct_size = sizeof(ops),
+                                      .map = map,
+                                      .unmap = unmap,
+                                      .commit = has_batches ? commit : NULL };
+    struct vmem_dma_attach_config ram = {
+        .struct_size = sizeof(ram),
+        .name = "ram",
+        .iova = RIG_GPA,
+        .hva = (void *)(uintptr_t)RIG_GPA,
+    };
+    struct vmem_dma_attachment *attachment;
+    struct vmem_dma *dma;
+
+    rig_init_device(&setup->rig, BENCH_TIB, 2 * BENCH_MIB, "empty");
+    ram.region = setup->rig.region;
+    bench_check(vmem_dma_new_custom(setup->rig.vm, &config, NULL, &ops, NULL,
+                                    &dma, NULL) == 0);
+    bench_check(vmem_dma_attach(dma, &ram, NULL, &attachment, NULL) == 0);
+    rig_encode(&setup->requests[0], &setup->rig, VMEM_REQUEST_PLUG, 1000, 64);
+    rig_encode(&setup->requests[1], &setup->rig, VMEM_REQUEST_UNPLUG, 1000, 64);
+    setup->nr_ops = 64;
+}
+
+static void set_up_chunks(struct setup *setup)
+{
+    set_up_mapper(setup, false);
+}
+
+static void set_up_chunks_of_batches(struct setup *setup)
+{
+    set_up_mapper(setup, true);
+}
+
+static uint64_t map_chunks(struct setup *setup)
+{
+    rig_handle(&setup->rig, setup->requests, 2);
+    return 0;
+}
+
+/* ---- real memory ---- */
+
+static void set_up_memory(struct setup *setup)
+{
+    const struct vmem_backing_config config = {
+        .struct_size = sizeof(config),
+        .name = "memory",
+        .kind = VMEM_BACKING_ANON,
+        .size = 2 * BENCH_MIB,
+    };
+
+    rig_init_source(&setup->rig, BENCH_GIB, 2 * BENCH_MIB, "empty");
+    bench_check(vmem_backing_new_allocated(setup->rig.vm, &config,
+                                           &setup->memory, NULL) == 0);
+    setup->nr_ops = 1;
+}
+
+static uint64_t populate_and_discard(struct setup *setup)
+{
+    const struct vmem_range block = { 0, 2 * BENCH_MIB };
+
+    bench_check(vmem_backing_populate(setup->memory, &block, NULL) == 0);
+    bench_check(vmem_backing_discard(setup->memory, &block, NULL) == 0);
+    return 0;
+}
+
 /* Paths, by what one operation is. */
 static const struct path {
     const char *name;
@@ -165,6 +259,10 @@ static const struct path {
     { "walk-a-run-of-two-sources", set_up_two_sources, walk },
     { "replay-a-run", set_up_walk, join_and_leave },
     { "expand-a-run", set_up_expand, expand },
+    { "map-and-unmap-a-chunk", set_up_chunks, map_chunks },
+    { "map-and-unmap-a-chunk-in-batches", set_up_chunks_of_batches,
+      map_chunks },
+    { "populate-and-discard", set_up_memory, populate_and_discard },
 };
 
 uint64_t measured(const struct path *path, struct setup *setup);

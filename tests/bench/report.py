@@ -28,7 +28,9 @@ ROWS = [
     ("is-populated", "is a whole region populated, 512 times the blocks",
      "the same (at most 1.2)"),
     ("pair", "plug and unplug of one block",
-     "at most 3 times a mutex and a bitmap"),
+     "at most 3 times a mutex and a vmem_bitmap"),
+    ("pair-words", "plug and unplug of one block, against bare words",
+     "at most 3 times a mutex and words"),
     ("combine", "two sources, 16 times the granules, the same runs",
      "cost for each run (at most 1.5)"),
     ("expand", "expand blocks to pages", "at most 1.5 times memset"),
@@ -168,11 +170,16 @@ def exponent_of(points):
             / sum((x - mean_x) ** 2 for x in xs))
 
 
-def law_of(points):
+def words_of(points):
+    """The law, as measured."""
     exponent = exponent_of(points)
+    return "constant" if abs(exponent) < 0.1 else f"x^{exponent:.2f}"
+
+
+def law_of(points):
     (x0, y0), (x1, y1) = points[0], points[-1]
     slope = (y1 - y0) / (x1 - x0) if x1 > x0 else 0
-    words = "constant" if abs(exponent) < 0.1 else f"x^{exponent:.2f}"
+    words = words_of(points)
     return f"{words}; from {time_of(y0)} at {x0:g} to {time_of(y1)} at " \
            f"{x1:g}, {slope:.3g} ns for each more"
 

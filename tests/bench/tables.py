@@ -130,10 +130,20 @@ def requests(lines):
         yield comparison(f"the same, {nr} listener{'s' if nr > 1 else ''}",
                          lines.one("request.listeners", region="1T",
                                    listeners=nr))
-    yield comparison("each of a burst of 300 one-block unplugs",
-                     lines.one("request.burst", region="1T"))
-    yield comparison("each of a storm of 524288 STATE requests",
-                     lines.one("request.state-storm", region="1T"))
+    for pattern in ("full", "slab", "pressure", "random", "alternating"):
+        yield comparison(f"plug and unplug of one block, {pattern}",
+                         lines.one("request.pair.pattern", region="1T",
+                                   pattern=pattern))
+    for pattern in ("empty", "slab", "alternating"):
+        yield comparison("each of a burst of 300 one-block unplugs, "
+                         f"{pattern}",
+                         lines.one("request.burst", region="1T",
+                                   pattern=pattern))
+    for pattern in ("empty", "slab", "alternating"):
+        yield comparison("each of a storm of 524288 STATE requests, "
+                         f"{pattern}",
+                         lines.one("request.state-storm", region="1T",
+                                   pattern=pattern))
     for pattern in ("full", "slab", "pressure", "random", "alternating"):
         yield comparison(f"UNPLUG ALL, 8 TiB, one listener, {pattern}",
                          lines.one("request.unplug-all", region="8T",
@@ -150,19 +160,25 @@ def requests(lines):
 def mappers(lines):
     yield from head("what", "calls", "mapper, per chunk", "loop", "ratio",
                     "allocations")
-    for name, region, unmap, words in (
-            ("dma.request", "1T", "run", "a guest plugs 100 MiB in one request "
+    for name, region, unmap, batches, words in (
+            ("dma.request", "1T", "run", 0, "a guest plugs 100 MiB in one request "
              "and unplugs it, 1 TiB"),
-            ("dma.request", "64T", "run", "the same, 64 TiB"),
-            ("dma.request", "1T", "each", "the same, 1 TiB, exact unmaps"),
-            ("dma.attach", "16G", "run", "attach 16 GiB, all of it plugged, and "
+            ("dma.request", "64T", "run", 0, "the same, 64 TiB"),
+            ("dma.request", "1T", "each", 0, "the same, 1 TiB, exact unmaps"),
+            ("dma.request", "1T", "run", 1, "the same, 1 TiB, with begin and "
+             "commit"),
+            ("dma.request", "64T", "run", 1, "the same, 64 TiB, with begin and "
+             "commit"),
+            ("dma.viommu", "1T", "each", 0, "a guest's IOMMU maps 50 blocks "
+             "one by one and unmaps them in one request, 1 TiB"),
+            ("dma.viommu", "64T", "each", 0, "the same, 64 TiB"),
+            ("dma.attach", "16G", "run", 0, "attach 16 GiB, all of it plugged, and "
              "detach"),
-            ("dma.attach", "1T", "run", "the same, 1 TiB"),
-            ("dma.attach", "1T", "each", "the same, 1 TiB, exact unmaps")):
-        line = lines.one(name, region=region, unmap=unmap)
-        chunks = line["params"]["chunks"]
-        unmaps = 1 if unmap == "run" else chunks
-        yield row(words, f"{chunks} maps, {unmaps} "
+            ("dma.attach", "1T", "run", 0, "the same, 1 TiB"),
+            ("dma.attach", "1T", "each", 0, "the same, 1 TiB, exact unmaps")):
+        line = lines.one(name, region=region, unmap=unmap, batches=batches)
+        unmaps = line["counts"]["unmaps"]
+        yield row(words, f"{line['counts']['maps']} maps, {unmaps} "
                   f"unmap{'s' if unmaps > 1 else ''}", time_of(line["ns"]),
                   time_of(line["reference_ns"]), f"{line['ratio']:.1f}",
                   line["counts"]["allocations"])
@@ -170,20 +186,27 @@ def mappers(lines):
 
 def questions(lines):
     yield from head("question", "libvmem", "reference", "which is", "ratio")
-    for region, block, what in (("8T", "2M", "page"), ("8T", "2M", "block"),
-                                ("8T", "2M", "whole"), ("1T", "4K", "whole")):
+    for region, block, what, pattern in (
+            ("8T", "2M", "page", "full"), ("8T", "2M", "block", "full"),
+            ("8T", "2M", "whole", "full"), ("1T", "4K", "whole", "full"),
+            ("8T", "2M", "block", "slab"), ("8T", "2M", "block", "random"),
+            ("8T", "2M", "whole", "slab")):
         words = {"page": "this page", "block": "this block",
                  "whole": "this whole region"}[what]
         yield comparison(f"is {words} populated? {size_of(region)} / "
-                         f"{size_of(block)}",
+                         f"{size_of(block)}, {pattern}",
                          lines.one("is_populated", region=region, block=block,
-                                   range=what))
+                                   range=what, pattern=pattern))
     for pattern in ("full", "slab", "pressure", "random", "alternating"):
         yield comparison(f"a listener joins and leaves, 8 TiB, {pattern}",
                          lines.one("listener.replay", region="8T",
                                    pattern=pattern))
-    yield comparison("walk two sources (2 MiB, 4 KiB), 1 TiB, per run",
-                     lines.one("combine.naive"))
+    for region, pattern in (("1T", "pressure"), ("64G", "full"),
+                            ("64G", "slab"), ("64G", "alternating")):
+        yield comparison("walk two sources (2 MiB, 4 KiB), "
+                         f"{size_of(region)}, {pattern}, per run",
+                         lines.one("combine.naive", region=region,
+                                   pattern=pattern))
     for pattern in ("full", "slab", "alternating"):
         yield comparison(f"walk 1 GiB of 8 TiB, {pattern}",
                          lines.one("walk.window", region="8T",
@@ -226,13 +249,18 @@ def memory(lines):
                       line["counts"]["syscalls"])
 
 
-# What a curve is, and the law that its author expects of it.
+# What a curve is, and what its author expects. Beside it stands what was measured.
 GROWTH = [
     ("blocks", "is_populated-whole", "is a whole region populated?",
      "constant"),
     ("blocks", "is_populated-page", "is a page populated?", "constant"),
-    ("blocks", "plug-unplug", "plug and unplug of one block", "constant"),
-    ("blocks", "state", "STATE of one block", "constant"),
+    ("blocks", "plug-unplug", "plug and unplug of one block",
+     "constant, but for caches that the map outgrows"),
+    ("blocks", "plug-unplug-mapped", "the same, with a mapper that commits",
+     "constant, but for caches"),
+    ("blocks", "state", "STATE of one block", "constant, but for caches"),
+    ("blocks", "burst", "each of a burst of 300 unplugs", "constant"),
+    ("blocks", "walk-1G", "walk of 1 GiB", "constant"),
     ("blocks", "walk-full", "walk of a full map",
      "constant, and 1 word read for 4096 blocks"),
     ("blocks", "walk-full-find-next", "the same, find-next words", "linear"),
@@ -240,6 +268,8 @@ GROWTH = [
      "constant, and 1 word read for 4096 blocks"),
     ("blocks", "unplug-all-full", "UNPLUG ALL, full",
      "constant, and memset of 1 bit a block"),
+    ("blocks", "unplug-all-slab", "UNPLUG ALL, slab",
+     "linear: so do the runs"),
     ("blocks", "expand-64K-full", "a bitmap of 64 KiB pages, full",
      "linear: a memset"),
     ("runs", "walk", "walk", "linear"),
@@ -250,9 +280,18 @@ GROWTH = [
      "at most 1 word for 64 blocks"),
     ("runs", "is_populated-page", "is a page populated?", "constant"),
     ("runs", "expand-4K", "a bitmap of 4 KiB pages, 8 TiB", "constant"),
+    ("runs", "plug-unplug", "plug and unplug of one block", "constant"),
+    ("runs", "state", "STATE of one block", "constant"),
+    ("runs", "unplug-all", "UNPLUG ALL", "linear, above what the size costs"),
     ("listeners", "plug-unplug", "plug and unplug of one block", "linear"),
+    ("listeners", "burst", "each of a burst of 300 unplugs", "linear"),
+    ("listeners", "state", "STATE of one block", "constant"),
     ("listeners", "unplug-all-full", "UNPLUG ALL, 1 TiB, full",
      "linear, above what the size costs"),
+    ("listeners", "replay-one-more", "one more joins and leaves, slab",
+     "constant: the others do not hear of it"),
+    ("listeners", "walk", "walk, slab", "constant"),
+    ("listeners", "is_populated-page", "is a page populated?", "constant"),
     ("sources", "walk-per-run", "walk, per run",
      "linear; one source has a path of its own"),
     ("sources", "replay-per-run", "a listener joins and leaves, per run",
@@ -260,22 +299,46 @@ GROWTH = [
     ("sources", "is_populated-page", "is a page populated?", "linear"),
     ("sources", "discard-populate",
      "discard and populate of one block, no listener", "constant"),
+    ("sources", "plug-unplug", "plug and unplug of one block, no listener",
+     "constant"),
+    ("sources", "unplug-all-full", "UNPLUG ALL, 1 TiB, full", "constant"),
+    ("sources", "expand-4K", "a bitmap of 4 KiB pages, pressure",
+     "linear; one source has a path of its own"),
 ]
+
+
+def law_of(points):
+    return report.words_of(points).replace("x^", "x to the ")
 
 
 def growth(lines):
     curves = report.curves_of(lines.lines)
-    yield from head("operation", "grows with", "law", "from", "to")
+    yield from head("operation", "x is", "measured", "expected", "from", "to")
     for chart, series, words, law in GROWTH:
-        (x0, y0), (x1, y1) = (curves[chart][series][i] for i in (0, -1))
-        yield row(words, "size" if chart == "blocks" else chart, law,
-                  f"{time_of(y0)} at {int(x0):,}",
+        points = curves[chart][series]
+        (x0, y0), (x1, y1) = points[0], points[-1]
+        yield row(words, "size" if chart == "blocks" else chart,
+                  law_of(points), law, f"{time_of(y0)} at {int(x0):,}",
                   f"{time_of(y1)} at {int(x1):,}")
+
+
+def books(lines):
+    """What is kept for each block."""
+    yield from head("what", "bits for each block of 2 MiB, 64 TiB")
+    for name, batches, words in (
+            ("memory.source", None, "a machine, a region and one source"),
+            ("memory.device", None, "a machine, a region and a virtio-mem "
+             "device"),
+            ("memory.attachment", 0, "an attachment of a mapper, besides"),
+            ("memory.attachment", 1, "the same, of a backend with a commit")):
+        line = lines.one(name) if batches is None else \
+            lines.one(name, batches=batches)
+        yield row(words, f"{line['ratio']:.2f}")
 
 
 TABLES = {"bars": bars, "walks": walks, "requests": requests,
           "mappers": mappers, "questions": questions, "pages": pages,
-          "memory": memory, "growth": growth}
+          "memory": memory, "growth": growth, "books": books}
 
 
 def write(text, lines):
