@@ -9,6 +9,7 @@
 
 #include <vmem/vmem.h>
 
+#include "stress/ram.h"
 #include "stress/threads.h"
 
 #define PAGE ((uint64_t)4096)
@@ -25,9 +26,7 @@
 
 struct ram {
     struct world *world;
-    struct vmem_backing *backing;
-    struct vmem_region *region;
-    struct vmem_source *source;
+    struct stress_ram memory;
     uintptr_t hva;
     _Atomic int nr_mapped[NR_PAGES]; /* mappings of each page */
 };
@@ -149,11 +148,11 @@ static void change(struct stress_thread *thread)
     int ret;
 
     if (stress_chance(thread, 2)) {
-        ret = vmem_source_discard(ram->source, &range, NULL);
+        ret = vmem_source_discard(ram->memory.source, &range, NULL);
         STRESS_CHECK(ret == 0);
         return;
     }
-    ret = vmem_source_populate(ram->source, &range, NULL);
+    ret = vmem_source_populate(ram->memory.source, &range, NULL);
     STRESS_CHECK(ret == 0 || ret == -ENOMEM);
     atomic_fetch_add(&world->nr_vetoes, ret < 0);
 }
@@ -164,7 +163,7 @@ static void attach(struct stress_thread *thread)
     const struct vmem_dma_attach_config config = {
         .struct_size = sizeof(config),
         .name = "window",
-        .region = world->rams[1].region,
+        .region = world->rams[1].memory.region,
         .window = { 0, SIZE },
         .iova = WINDOW_IOVA * PAGE,
         .hva = (void *)world->rams[1].hva,
@@ -242,36 +241,13 @@ static void ignore_log(const struct vmem_log_record *record, void *opaque)
 
 static void make_ram(struct world *world, unsigned int i)
 {
-    const struct vmem_backing_custom backing = {
-        .struct_size = sizeof(backing),
-        .name = "memory",
-        .size = SIZE,
-        .page_size = PAGE,
-    };
-    const struct vmem_backing_ops ops = {
-        .struct_size = sizeof(ops),
-        .discard = on_discard,
-    };
-    const struct vmem_source_config source = {
-        .struct_size = sizeof(source),
-        .name = "plugged",
-        .block_size = PAGE,
-        .flags = VMEM_SOURCE_DISCARDS,
-    };
-    struct vmem_region_config region = {
-        .struct_size = sizeof(region),
-        .name = i == 0 ? "low" : "high",
-    };
     struct ram *ram = &world->rams[i];
 
     ram->world = world;
     ram->hva = MEMORY + i * SIZE;
-    STRESS_CHECK(vmem_backing_new_custom(world->vm, &backing, &ops, ram,
-                                         &ram->backing, NULL) == 0);
-    region.backing = ram->backing;
-    STRESS_CHECK(vmem_region_new(world->vm, &region, &ram->region, NULL) == 0);
-    STRESS_CHECK(vmem_source_add(ram->region, &source, &ram->source, NULL) ==
-                 0);
+    stress_ram_open(&ram->memory, world->vm, i == 0 ? "low" : "high",
+                    stress_ram_backing(world->vm, SIZE, PAGE, on_discard, ram),
+                    PAGE);
 }
 
 static void make_mapper(struct world *world)
@@ -293,7 +269,7 @@ static void make_mapper(struct world *world)
     struct vmem_dma_attach_config attachment = {
         .struct_size = sizeof(attachment),
         .name = "direct",
-        .region = world->rams[0].region,
+        .region = world->rams[0].memory.region,
         .hva = (void *)world->rams[0].hva,
     };
 
@@ -302,7 +278,7 @@ static void make_mapper(struct world *world)
     STRESS_CHECK(vmem_dma_attach(world->dma, &attachment, NULL, &world->direct,
                                  NULL) == 0);
     attachment.name = "target";
-    attachment.region = world->rams[1].region;
+    attachment.region = world->rams[1].memory.region;
     attachment.hva = (void *)world->rams[1].hva;
     attachment.flags = VMEM_DMA_VIOMMU;
     STRESS_CHECK(vmem_dma_attach(world->dma, &attachment, NULL, &world->target,
@@ -320,9 +296,7 @@ static void free_all(struct world *world)
         for (uint64_t page = 0; page < NR_PAGES; page++) {
             STRESS_CHECK(ram->nr_mapped[page] == 0);
         }
-        STRESS_CHECK(vmem_source_remove(ram->source, NULL) == 0);
-        STRESS_CHECK(vmem_region_free(ram->region, NULL) == 0);
-        STRESS_CHECK(vmem_backing_free(ram->backing, NULL) == 0);
+        stress_ram_close(&ram->memory);
     }
     STRESS_CHECK(vmem_vm_free(world->vm, NULL) == 0);
 }

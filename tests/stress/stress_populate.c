@@ -7,6 +7,7 @@
 
 #include <vmem/vmem.h>
 
+#include "stress/ram.h"
 #include "stress/threads.h"
 
 #define SHARE VMEM_BACKING_POPULATE_SHARE
@@ -16,9 +17,7 @@
 
 struct world {
     struct vmem_backing *loose;
-    struct vmem_backing *used;
-    struct vmem_region *region;
-    struct vmem_source *source;
+    struct stress_ram used;
     _Atomic uint64_t nr_populates;
     _Atomic uint64_t nr_plugs;
 };
@@ -42,9 +41,9 @@ static void plugger(struct stress_thread *thread)
     const struct vmem_range range = { BLOCK * stress_below(thread, 4),
                                       2 * SHARE };
 
-    STRESS_CHECK(vmem_source_populate(world->source, &range, NULL) == 0);
-    STRESS_CHECK(vmem_region_is_populated(world->region, &range));
-    STRESS_CHECK(vmem_source_discard(world->source, &range, NULL) == 0);
+    STRESS_CHECK(vmem_source_populate(world->used.source, &range, NULL) == 0);
+    STRESS_CHECK(vmem_region_is_populated(world->used.region, &range));
+    STRESS_CHECK(vmem_source_discard(world->used.source, &range, NULL) == 0);
     atomic_fetch_add(&world->nr_plugs, 1);
 }
 
@@ -56,7 +55,8 @@ static void reader(struct stress_thread *thread)
 
     STRESS_CHECK(vmem_backing_get_stats(world->loose, &stats) == 0);
     STRESS_CHECK(stats.nr_thread_errors == 0);
-    STRESS_CHECK(vmem_backing_get_usage(world->used, NULL, &usage, NULL) == 0);
+    STRESS_CHECK(
+        vmem_backing_get_usage(world->used.backing, NULL, &usage, NULL) == 0);
 }
 
 static struct vmem_backing *make(struct vmem_vm *vm, const char *name,
@@ -80,14 +80,6 @@ int main(int argc, char **argv)
 {
     const struct vmem_vm_config config = { .struct_size = sizeof(config),
                                            .name = "vm" };
-    const struct vmem_source_config source = {
-        .struct_size = sizeof(source),
-        .name = "plugged",
-        .block_size = BLOCK,
-        .flags = VMEM_SOURCE_DISCARDS,
-    };
-    struct vmem_region_config region = { .struct_size = sizeof(region),
-                                         .name = "ram" };
     struct vmem_backing_stats stats = { .struct_size = sizeof(stats) };
     struct stress_thread threads[NR_PARTS + 2];
     static struct world world;
@@ -97,11 +89,7 @@ int main(int argc, char **argv)
     stress_arguments(argc, argv);
     STRESS_CHECK(vmem_vm_new(&config, &vm, NULL) == 0);
     world.loose = make(vm, "loose", NR_PARTS * PART);
-    world.used = make(vm, "used", 3 * SHARE);
-    region.backing = world.used;
-    STRESS_CHECK(vmem_region_new(vm, &region, &world.region, NULL) == 0);
-    STRESS_CHECK(vmem_source_add(world.region, &source, &world.source, NULL) ==
-                 0);
+    stress_ram_open(&world.used, vm, "ram", make(vm, "used", 3 * SHARE), BLOCK);
     while (nr < NR_PARTS) {
         threads[nr++] =
             (struct stress_thread){ .name = "populater", .round = populater };
@@ -115,16 +103,14 @@ int main(int argc, char **argv)
     /* Every populate was of two shares, and so had one thread. */
     STRESS_CHECK(vmem_backing_get_stats(world.loose, &stats) == 0);
     STRESS_CHECK(stats.nr_threads == world.nr_populates);
-    STRESS_CHECK(vmem_backing_get_stats(world.used, &stats) == 0);
+    STRESS_CHECK(vmem_backing_get_stats(world.used.backing, &stats) == 0);
     STRESS_CHECK(stats.nr_threads == world.nr_plugs);
     STRESS_CHECK(world.nr_populates > 0 && world.nr_plugs > 0);
     printf("  %llu populates, %llu plugs\n",
            (unsigned long long)world.nr_populates,
            (unsigned long long)world.nr_plugs);
-    STRESS_CHECK(vmem_source_remove(world.source, NULL) == 0);
-    STRESS_CHECK(vmem_region_free(world.region, NULL) == 0);
+    stress_ram_close(&world.used);
     STRESS_CHECK(vmem_backing_free(world.loose, NULL) == 0);
-    STRESS_CHECK(vmem_backing_free(world.used, NULL) == 0);
     STRESS_CHECK(vmem_vm_free(vm, NULL) == 0);
     return stress_result();
 }

@@ -9,6 +9,7 @@
 
 #include <vmem/vmem.h>
 
+#include "stress/ram.h"
 #include "stress/threads.h"
 
 #define PAGE ((uint64_t)4096)
@@ -17,9 +18,7 @@
 
 struct world {
     struct vmem_vm *vm;
-    struct vmem_backing *backing;
-    struct vmem_region *region;
-    struct vmem_source *source;
+    struct stress_ram ram;
     struct vmem_dma *dma;
     atomic_bool is_kind; /* the IOMMU fails no more */
     /* How often the memory of each page was discarded. */
@@ -97,11 +96,11 @@ static void be_guest(struct stress_thread *thread)
     uint64_t mapped;
     int ret;
 
-    STRESS_CHECK(vmem_source_discard(world->source, &range, NULL) == 0);
+    STRESS_CHECK(vmem_source_discard(world->ram.source, &range, NULL) == 0);
     if (stress_chance(thread, 4)) {
         return;
     }
-    ret = vmem_source_populate(world->source, &range, NULL);
+    ret = vmem_source_populate(world->ram.source, &range, NULL);
     STRESS_CHECK(ret == 0 || ret == -EBUSY || ret == -ENOMEM);
     atomic_fetch_add(&world->nr_guarded, ret == -EBUSY);
     if (ret == 0) {
@@ -118,7 +117,7 @@ static void attach(struct stress_thread *thread)
     const struct vmem_dma_attach_config config = {
         .struct_size = sizeof(config),
         .name = "window",
-        .region = world->region,
+        .region = world->ram.region,
         .hva = (void *)MEMORY,
     };
     struct vmem_dma_attachment *attachment = NULL;
@@ -156,35 +155,12 @@ static void make_memory(struct world *world)
         .name = "vm",
         .log = give_way,
     };
-    const struct vmem_backing_custom backing = {
-        .struct_size = sizeof(backing),
-        .name = "memory",
-        .size = NR_PAGES * PAGE,
-        .page_size = PAGE,
-    };
-    const struct vmem_backing_ops ops = {
-        .struct_size = sizeof(ops),
-        .discard = on_discard,
-    };
-    const struct vmem_source_config source = {
-        .struct_size = sizeof(source),
-        .name = "plugged",
-        .block_size = PAGE,
-        .flags = VMEM_SOURCE_DISCARDS,
-    };
-    struct vmem_region_config region = {
-        .struct_size = sizeof(region),
-        .name = "region",
-    };
 
     STRESS_CHECK(vmem_vm_new(&vm, &world->vm, NULL) == 0);
-    STRESS_CHECK(vmem_backing_new_custom(world->vm, &backing, &ops, world,
-                                         &world->backing, NULL) == 0);
-    region.backing = world->backing;
-    STRESS_CHECK(vmem_region_new(world->vm, &region, &world->region, NULL) ==
-                 0);
-    STRESS_CHECK(
-        vmem_source_add(world->region, &source, &world->source, NULL) == 0);
+    stress_ram_open(
+        &world->ram, world->vm, "region",
+        stress_ram_backing(world->vm, NR_PAGES * PAGE, PAGE, on_discard, world),
+        PAGE);
 }
 
 static void make_mapper(struct world *world)
@@ -217,9 +193,7 @@ static void free_all(struct world *world)
     }
     STRESS_CHECK(vmem_vm_get_claims(world->vm) == 0);
     STRESS_CHECK(vmem_dma_free(world->dma, NULL) == 0);
-    STRESS_CHECK(vmem_source_remove(world->source, NULL) == 0);
-    STRESS_CHECK(vmem_region_free(world->region, NULL) == 0);
-    STRESS_CHECK(vmem_backing_free(world->backing, NULL) == 0);
+    stress_ram_close(&world->ram);
     STRESS_CHECK(vmem_vm_free(world->vm, NULL) == 0);
 }
 
