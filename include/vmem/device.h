@@ -604,9 +604,10 @@ VMEM_API int vmem_device_notify_config(struct vmem_device *device);
  *
  * A system reset of a frozen region, or one that a listener refuses in
  * @c may_discard, keeps every block. The machine may start all the same: a driver
- * that finds blocks plugged asks for UNPLUG ALL before anything else. So a host
- * whose reset cannot fail logs this and goes on; another one ends what stands in
- * the way and resets again.
+ * that finds blocks plugged asks for UNPLUG ALL before anything else, as Linux' does,
+ * or for the state of each block, as Windows' does. So a host whose reset cannot
+ * fail logs this and goes on; another one ends what stands in the way and resets
+ * again.
  *
  * @param device    The device.
  * @param kind      An enum vmem_reset_kind.
