@@ -39,21 +39,25 @@ class Mutant:
             return self.number == int(what)
         return (self.path + "/").startswith(what.rstrip("/") + "/")
 
-    def apply(self, root):
-        """Returns the original text."""
-        full = os.path.join(root, self.path)
-        with open(full, encoding="utf-8") as file:
+    def find(self, root):
+        """The text of the file, and the index of the line that is meant."""
+        with open(os.path.join(root, self.path), encoding="utf-8") as file:
             text = file.read()
-        lines = text.splitlines(keepends=True)
+        lines = text.splitlines()
         hits = [i for i, l in enumerate(lines) if l.strip() == self.old]
         if self.nth is None and len(hits) != 1 or \
                 self.nth is not None and len(hits) < self.nth:
             raise ValueError(f"mutant {self.number}: {self.path}: line occurs "
                              f"{len(hits)} times: {self.old}")
-        i = hits[(self.nth or 1) - 1]
+        return text, hits[(self.nth or 1) - 1]
+
+    def apply(self, root):
+        """Returns the original text."""
+        text, i = self.find(root)
+        lines = text.splitlines(keepends=True)
         indent = lines[i][:len(lines[i]) - len(lines[i].lstrip())]
         lines[i] = indent + self.new + "\n"
-        with open(full, "w", encoding="utf-8") as file:
+        with open(os.path.join(root, self.path), "w", encoding="utf-8") as file:
             file.writelines(lines)
         return text
 

@@ -15,6 +15,7 @@ import re
 import sys
 
 PAGE = "docs/coverage.md"
+TABLES = ["suites", "fuzzing"]
 HEAD = ["| where | line of the source | what did not run | why |",
         "|---|---|---|---|"]
 
@@ -102,6 +103,11 @@ def missed_in(name, lines, source):
             for entry in found]
 
 
+def markers(table):
+    return (f"<!-- begin of the table of {table} -->\n",
+            f"<!-- end of the table of {table} -->\n")
+
+
 def read_table(page, begin, end):
     """{(place, text): reason} between two markers."""
     if page.count(begin) != 1 or page.count(end) != 1:
@@ -166,7 +172,7 @@ def main():
                                                                maxsplit=1)[0])
     parser.add_argument("--root", required=True, help="top of the source tree")
     parser.add_argument("--table", required=True,
-                        choices=["suites", "fuzzing"],
+                        choices=TABLES,
                         help=f"which table of {PAGE}")
     parser.add_argument("--lines", type=float, default=0,
                         help="fail below so many percent of lines")
@@ -193,8 +199,7 @@ def main():
     path = os.path.join(root, PAGE)
     with open(path, encoding="utf-8") as file:
         page = file.read()
-    begin = f"<!-- begin of the table of {args.table} -->\n"
-    end = f"<!-- end of the table of {args.table} -->\n"
+    begin, end = markers(args.table)
     rows = read_table(page, begin, end)
     if args.write:
         head, rest = page.split(begin)
@@ -230,4 +235,5 @@ def main():
     sys.exit(1 if problems else 0)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -32,7 +32,8 @@ CLEAN = {
     "libvmem/core/vm.c": C + '#include "core/vm.h"\n#include <glib.h>\n'
         '#include "base/name.h"\n'
         'const char *s = "abort() in a string";\n/* malloc( in words */\n'
-        "int f(struct x *x) { return x->read(1) + x->ops.close(2); }\n",
+        "int f(struct x *x) { return x->read(1) + x->ops.close(2); }\n"
+        "int g(int x)\n{\n    return x;\n}\n",
     "libvmem/host/sys.h": C,
     "libvmem/virtio/wire.c": C + '#include "core/vm.h"\n',
     "libvmem/dma/map.h": C,
@@ -60,6 +61,13 @@ CLEAN = {
         "static const struct CMUnitTest t[] = {\n"
         "    cmocka_unit_test(it_holds),\n};\n",
     "tests/lint/layers.py": HASH,
+    "tests/mutants.txt": "# Faults\n\n@ libvmem/core/vm.c | too much\n"
+        "- return x;\n+ return x + 1;\n",
+    "docs/coverage.md": "<!-- begin of the table of suites -->\n"
+        "| `libvmem/core/vm.c: g()` | `return x;` | line | Nobody calls. |\n"
+        "<!-- end of the table of suites -->\n"
+        "<!-- begin of the table of fuzzing -->\n"
+        "<!-- end of the table of fuzzing -->\n",
 }
 
 # Lint, what the offender is, file, its text, words of the complaint.
@@ -257,6 +265,22 @@ CASES = [
     ("invariants", "a module that is gone", "docs/architecture.md",
      "".join(f"| I{i} | holds | `test_y: it_holds` |\n"
              for i in range(1, 15)), "there is no module test_y"),
+
+    ("quoted", "a line that is gone", "libvmem/core/vm.c",
+     C + "int g(int x)\n{\n    return 0;\n}\n", "line occurs 0 times"),
+    ("quoted", "a line that is in another function", "libvmem/core/vm.c",
+     C + "int h(int x)\n{\n    return x;\n}\n",
+     "docs/coverage.md: libvmem/core/vm.c: g() has no such line"),
+    ("quoted", "a file that is gone", "docs/coverage.md",
+     "<!-- begin of the table of suites -->\n"
+     "| `libvmem/core/gone.c: g()` | `x` | line | Nobody calls. |\n"
+     "<!-- end of the table of suites -->\n"
+     "<!-- begin of the table of fuzzing -->\n"
+     "<!-- end of the table of fuzzing -->\n",
+     "libvmem/core/gone.c: g() has no such line"),
+    ("quoted", "a second line where there is one", "tests/mutants.txt",
+     '@ libvmem/base/name.c 2 | which\n- #include "base/name.h"\n+ int x;\n',
+     "line occurs 1 times"),
 
     ("contracts", "no comment", "include/vmem/vm.h",
      C + "VMEM_API int vmem_vm_do(void);\n", "1 functions, 0 of them"),
