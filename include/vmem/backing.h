@@ -102,17 +102,18 @@ enum vmem_backing_kind {
  *  memory that an empty pool does not have. */
 #define VMEM_BACKING_NO_POPULATE ((uint64_t)1 << 5)
 
-/** How a discard is done; a set of these is in vmem_backing_info. */
-#define VMEM_BACKING_USES_PUNCH_HOLE ((uint64_t)1 << 0)
+/** How a discard is done; a set of these is in vmem_backing_info. No bit of these
+ *  is a flag's, so that none passes for one. */
+#define VMEM_BACKING_USES_PUNCH_HOLE ((uint64_t)1 << 16)
 /** See #VMEM_BACKING_USES_PUNCH_HOLE: MADV_REMOVE. */
-#define VMEM_BACKING_USES_REMOVE ((uint64_t)1 << 1)
+#define VMEM_BACKING_USES_REMOVE ((uint64_t)1 << 17)
 /** See #VMEM_BACKING_USES_PUNCH_HOLE: MADV_DONTNEED, which frees the memory. */
-#define VMEM_BACKING_USES_DONTNEED ((uint64_t)1 << 2)
+#define VMEM_BACKING_USES_DONTNEED ((uint64_t)1 << 18)
 /** See #VMEM_BACKING_USES_PUNCH_HOLE: MADV_DONTNEED for page tables only. */
-#define VMEM_BACKING_USES_DONTNEED_TABLES ((uint64_t)1 << 3)
+#define VMEM_BACKING_USES_DONTNEED_TABLES ((uint64_t)1 << 19)
 /** See #VMEM_BACKING_USES_PUNCH_HOLE: MADV_DONTNEED_LOCKED where it would be
  *  MADV_DONTNEED. */
-#define VMEM_BACKING_USES_LOCKED ((uint64_t)1 << 4)
+#define VMEM_BACKING_USES_LOCKED ((uint64_t)1 << 20)
 
 /** Memory that the host has mapped. */
 struct vmem_backing_mapping {

@@ -147,15 +147,16 @@ enum vmem_resize_stall {
 };
 
 /** Insist that the driver accepts UNPLUGGED_INACCESSIBLE; Linux before 5.16 does
- *  not. */
-#define VMEM_DEVICE_REQUIRE_INACCESSIBLE ((uint64_t)1 << 0)
+ *  not. For vmem_device_config::flags, as the next ones: their bits are above those
+ *  that virtio gives the features of a device, and neither passes for the other. */
+#define VMEM_DEVICE_REQUIRE_INACCESSIBLE ((uint64_t)1 << 24)
 /** Measure latencies; costs two clock readings a request. */
-#define VMEM_DEVICE_MEASURE_LATENCY ((uint64_t)1 << 1)
+#define VMEM_DEVICE_MEASURE_LATENCY ((uint64_t)1 << 25)
 /** Do not offer UNPLUGGED_INACCESSIBLE: for machine types that have to look as
  *  before they had it. */
-#define VMEM_DEVICE_NO_UNPLUGGED_INACCESSIBLE ((uint64_t)1 << 2)
+#define VMEM_DEVICE_NO_UNPLUGGED_INACCESSIBLE ((uint64_t)1 << 26)
 /** Making the device leaves the memory as it is, for vmem_device_load(). */
-#define VMEM_DEVICE_KEEP_MEMORY ((uint64_t)1 << 3)
+#define VMEM_DEVICE_KEEP_MEMORY ((uint64_t)1 << 27)
 
 /** vmem_device_config::stall_after_ns when it is left 0: 10 s. */
 #define VMEM_DEVICE_STALL_AFTER_NS ((uint64_t)10000000000)

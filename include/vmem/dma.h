@@ -63,6 +63,10 @@ VMEM_BEGIN_DECLS
  * mapper knows which IOVAs point at a block: an unplug unmaps them, whether or
  * not the guest did.
  *
+ * **Flags.** A mapper, a backend, an attachment and a mapping have flags of their
+ * own, in bits that no other of these has: one in the wrong place is unknown there,
+ * -EINVAL.
+ *
  * **Locks.** A mapper has one lock, below those of regions: the host's, a
  * region's change lock, the mapper's. It is held across callbacks of the
  * backend, from begin to commit. In these callbacks, queries of any object work
@@ -72,26 +76,27 @@ VMEM_BEGIN_DECLS
  * @{
  */
 
-/** The device may only read. For attachments. */
-#define VMEM_DMA_READ_ONLY ((uint64_t)1 << 0)
+/** The device may only read. For attachments, as the next ones. */
+#define VMEM_DMA_READ_ONLY ((uint64_t)1 << 8)
 /** Refuse an attach whose verdict is #VMEM_DMA_FIT_TIGHT. */
-#define VMEM_DMA_STRICT ((uint64_t)1 << 1)
+#define VMEM_DMA_STRICT ((uint64_t)1 << 9)
 /** The window is not mapped; vmem_dma_viommu_map() may point at it. */
-#define VMEM_DMA_VIOMMU ((uint64_t)1 << 2)
+#define VMEM_DMA_VIOMMU ((uint64_t)1 << 10)
 /** The attachment's fd and fd_offset are given. */
-#define VMEM_DMA_HAS_FD ((uint64_t)1 << 3)
+#define VMEM_DMA_HAS_FD ((uint64_t)1 << 11)
 
-/** The backend unmaps only what was one map call. */
-#define VMEM_DMA_EXACT_UNMAP ((uint64_t)1 << 0)
+/** The backend unmaps only what was one map call. For vmem_dma_properties::flags, as
+ *  the next ones. */
+#define VMEM_DMA_EXACT_UNMAP ((uint64_t)1 << 16)
 /** The backend maps files: each mapping must have fd and fd_offset, and need not
  *  have an hva. */
-#define VMEM_DMA_NEEDS_FD ((uint64_t)1 << 1)
+#define VMEM_DMA_NEEDS_FD ((uint64_t)1 << 17)
 /** The backend pins all memory whatever is mapped, or cannot unmap while in use
  *  (POWER's SPAPR): no discard works with it. Claims "forbid all". */
-#define VMEM_DMA_NO_PARTS ((uint64_t)1 << 2)
+#define VMEM_DMA_NO_PARTS ((uint64_t)1 << 18)
 
 /** Time each call of the backend. For vmem_dma_config::flags. */
-#define VMEM_DMA_LATENCY ((uint64_t)1 << 0)
+#define VMEM_DMA_MEASURE_LATENCY ((uint64_t)1 << 24)
 /** Attachments take no claim. For a host that arbitrates by itself: whose mapper
  *  is in one process while another one holds the claims, or whose device is known
  *  to pin only what its driver names. It promises what a claim would enforce:
@@ -99,7 +104,7 @@ VMEM_BEGIN_DECLS
  *  through the region, and with #VMEM_DMA_NO_PARTS nobody does at all. Where that
  *  is broken a device goes on writing to pages that the guest does not have any
  *  more, and nothing reports it. For vmem_dma_config::flags. */
-#define VMEM_DMA_NO_CLAIM ((uint64_t)1 << 1)
+#define VMEM_DMA_NO_CLAIM ((uint64_t)1 << 25)
 
 /** The device may read. For vmem_dma_mapping::protection. */
 #define VMEM_DMA_READ ((uint32_t)1 << 0)
@@ -150,7 +155,7 @@ struct vmem_dma_config {
     uint64_t max_pinned_size;    /**< Most bytes mapped; 0: no limit. */
     uint64_t max_guest_mappings; /**< Most mappings of a virtual IOMMU; 0:
                                       #VMEM_DMA_GUEST_MAPPINGS. */
-    uint64_t flags;              /**< #VMEM_DMA_LATENCY,
+    uint64_t flags;              /**< #VMEM_DMA_MEASURE_LATENCY,
                                       #VMEM_DMA_NO_CLAIM. */
 };
 
@@ -341,10 +346,10 @@ struct vmem_dma_stats {
     uint64_t nr_budget_refusals; /**< Maps not tried: a limit was reached. */
     uint64_t nr_stuck_refusals;  /**< Maps not tried: something is stuck. */
     uint64_t nr_forced_unmaps;   /**< Guest mappings that a discard unmapped. */
-    uint64_t map_ns;             /**< Time in map, with #VMEM_DMA_LATENCY. */
-    uint64_t unmap_ns;           /**< Time in unmap. */
-    uint64_t max_map_ns;         /**< The longest map. */
-    uint64_t max_unmap_ns;       /**< The longest unmap. */
+    uint64_t map_ns;       /**< Time in map, with #VMEM_DMA_MEASURE_LATENCY. */
+    uint64_t unmap_ns;     /**< Time in unmap. */
+    uint64_t max_map_ns;   /**< The longest map. */
+    uint64_t max_unmap_ns; /**< The longest unmap. */
 };
 
 /** A run of mappings, for vmem_dma_for_each_mapped(). */

@@ -15,7 +15,7 @@ int vmemi_dma_read_config(struct vmem_vm *vm,
                           struct vmem_dma_config *config,
                           struct vmem_error *err)
 {
-    const uint64_t known = VMEM_DMA_LATENCY | VMEM_DMA_NO_CLAIM;
+    const uint64_t known = VMEM_DMA_MEASURE_LATENCY | VMEM_DMA_NO_CLAIM;
     struct vmemi_name name;
     int ret;
 
@@ -88,7 +88,7 @@ int vmemi_dma_new(struct vmem_vm *vm, const struct vmem_dma_config *config,
     }
     dma->vm = vm;
     dma->backend = *backend;
-    dma->is_timed = (config->flags & VMEM_DMA_LATENCY) != 0;
+    dma->is_timed = (config->flags & VMEM_DMA_MEASURE_LATENCY) != 0;
     dma->takes_claims = (config->flags & VMEM_DMA_NO_CLAIM) == 0;
     vmemi_dma_init_guests(dma);
     /* It was checked when the config was read. */

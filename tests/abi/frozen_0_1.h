@@ -150,11 +150,11 @@ enum vmem_backing_kind {
 #define VMEM_BACKING_PREFER_REMOVE ((uint64_t)1 << 3)
 #define VMEM_BACKING_POPULATE ((uint64_t)1 << 4)
 #define VMEM_BACKING_NO_POPULATE ((uint64_t)1 << 5)
-#define VMEM_BACKING_USES_PUNCH_HOLE ((uint64_t)1 << 0)
-#define VMEM_BACKING_USES_REMOVE ((uint64_t)1 << 1)
-#define VMEM_BACKING_USES_DONTNEED ((uint64_t)1 << 2)
-#define VMEM_BACKING_USES_DONTNEED_TABLES ((uint64_t)1 << 3)
-#define VMEM_BACKING_USES_LOCKED ((uint64_t)1 << 4)
+#define VMEM_BACKING_USES_PUNCH_HOLE ((uint64_t)1 << 16)
+#define VMEM_BACKING_USES_REMOVE ((uint64_t)1 << 17)
+#define VMEM_BACKING_USES_DONTNEED ((uint64_t)1 << 18)
+#define VMEM_BACKING_USES_DONTNEED_TABLES ((uint64_t)1 << 19)
+#define VMEM_BACKING_USES_LOCKED ((uint64_t)1 << 20)
 struct vmem_backing_mapping {
     size_t struct_size;
     const char *name;
@@ -381,8 +381,8 @@ enum vmem_resize_stall {
     VMEM_STALL_GUEST_REFUSED = 4
 };
 
-#define VMEM_DEVICE_REQUIRE_INACCESSIBLE ((uint64_t)1 << 0)
-#define VMEM_DEVICE_MEASURE_LATENCY ((uint64_t)1 << 1)
+#define VMEM_DEVICE_REQUIRE_INACCESSIBLE ((uint64_t)1 << 24)
+#define VMEM_DEVICE_MEASURE_LATENCY ((uint64_t)1 << 25)
 #define VMEM_DEVICE_STALL_AFTER_NS ((uint64_t)10000000000)
 struct vmem_device_config {
     size_t struct_size;

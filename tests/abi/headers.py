@@ -18,6 +18,8 @@ WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"]
 BAD_MEMBER = re.compile(
     r"^\s*(?:(?:const|unsigned|signed)\s+)*(?:bool|_Bool|enum\s+\w+|int|long|"
     r"short|unsigned|float|double|time_t|off_t|ssize_t)\s[^;()]*;", re.M)
+FLAG = re.compile(r"^#define ((VMEM_[A-Z0-9]+)_\w+)\s+"
+                  r"\(\(uint(?:32|64)_t\)1 << (\d+)\)", re.M)
 BIT_FIELD = re.compile(r"^\s*[\w\s]+\s\w+\s*:\s*\d+\s*;", re.M)
 
 
@@ -60,6 +62,19 @@ def check_members(name, text):
     return problems
 
 
+def check_flags(name, text):
+    """Flags of one noun have a bit each, also those of different members: one in
+    the place of another is then refused."""
+    problems = []
+    taken = {}
+    for match in FLAG.finditer(text):
+        flag, noun, bit = match.groups()
+        other = taken.setdefault((noun, bit), flag)
+        if other != flag:
+            problems.append(f"{name}: {flag} is the same bit as {other}")
+    return problems
+
+
 def headers_below(folders):
     found = {}
     for folder in folders:
@@ -89,6 +104,7 @@ def main():
         with open(path, encoding="utf-8") as file:
             text = file.read()
         problems += check_members(name, text)
+        problems += check_flags(name, text)
         unit = unit_of(name, [struct for struct, _ in structs(text)])
         for command, dialect, suffix in cases:
             ok, output = compile_text(command, flags + padded + [dialect],
@@ -107,6 +123,9 @@ def main():
                    "uint32_t a : 3;"):
         if not check_members("made up", f"struct vmem_x {{\n    {member}\n}};"):
             problems.append(f"the member check let \"{member}\" pass")
+    if not check_flags("made up", "#define VMEM_X_A ((uint64_t)1 << 3)\n"
+                                  "#define VMEM_X_B ((uint32_t)1 << 3)\n"):
+        problems.append("the check of flags let two with one bit pass")
 
     print("\n".join(problems))
     print(f"FIGURE: interface: {len(headers)} headers alone and twice, "

@@ -95,7 +95,7 @@ static int make(struct scene *it, const char *name, struct iova_set *set,
     const struct vmem_dma_config config = {
         .struct_size = sizeof(config),
         .name = name,
-        .flags = VMEM_DMA_LATENCY,
+        .flags = VMEM_DMA_MEASURE_LATENCY,
     };
     const struct vmem_dma_properties properties = {
         .struct_size = sizeof(properties),

@@ -223,8 +223,8 @@ static void take_config(struct device_world *world, struct fuzz_input *input,
         .requested_size = fuzz_u8(input) % (world->nr_blocks + 1) * block_size,
         .usable_policy = policy & 3,
         .features = where >> 2 & 7,
-        .flags =
-            (where >> 5 & 3) | (options >= 12 ? VMEM_DEVICE_KEEP_MEMORY : 0),
+        .flags = (where >> 5 & 3) * VMEM_DEVICE_REQUIRE_INACCESSIBLE |
+                 (options >= 12 ? VMEM_DEVICE_KEEP_MEMORY : 0),
     };
     if ((config->features & VMEM_DEVICE_F_UNPLUGGED_INACCESSIBLE) == 0 &&
         (config->flags & VMEM_DEVICE_REQUIRE_INACCESSIBLE) == 0) {

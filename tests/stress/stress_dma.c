@@ -255,7 +255,7 @@ static void make_mapper(struct world *world)
     const struct vmem_dma_config config = {
         .struct_size = sizeof(config),
         .name = "mapper",
-        .flags = VMEM_DMA_LATENCY,
+        .flags = VMEM_DMA_MEASURE_LATENCY,
     };
     const struct vmem_dma_properties properties = {
         .struct_size = sizeof(properties),

@@ -506,7 +506,7 @@ static void calls_are_timed_when_asked(void **state)
 
     (void)state;
     open_region(&it, 4, PAGE);
-    it.fake.config.flags = VMEM_DMA_LATENCY;
+    it.fake.config.flags = VMEM_DMA_MEASURE_LATENCY;
     assert_int_equal(fake_dma_make(&it.fake, it.world.vm, NULL), 0);
     assert_int_equal(attach(&it, NULL), 0);
     assert_int_equal(plug(&it, 0, 2), 0);
@@ -532,7 +532,7 @@ static void the_longest_call_is_known(void **state)
 
     (void)state;
     open_region(&it, 4, PAGE);
-    it.fake.config.flags = VMEM_DMA_LATENCY;
+    it.fake.config.flags = VMEM_DMA_MEASURE_LATENCY;
     it.fake.inside = tick;
     it.fake.inside_opaque = &it;
     assert_int_equal(fake_dma_make(&it.fake, it.world.vm, NULL), 0);

@@ -113,7 +113,7 @@ static void bad_configs_are_refused(void **state)
         }                                                                      \
     } while (0)
     REFUSED(-EINVAL, "name is missing", it.config.name = NULL);
-    REFUSED(-EINVAL, "flags 0x100", it.config.flags = 0x100);
+    REFUSED(-EINVAL, "flags 0x2000000", it.config.flags = VMEM_DMA_NO_CLAIM);
     REFUSED(-EINVAL, "region is NULL", it.config.region = NULL);
     assert_int_equal(vmem_vm_new(&other_vm, &vm, NULL), 0);
     assert_int_equal(vmem_region_new(vm, &other_region, &region, NULL), 0);
@@ -220,8 +220,8 @@ static void bad_mappers_are_refused_and_destroyed(void **state)
         g_array_free(fake.mappings, TRUE);                                     \
     } while (0)
     NO_MAPPER(-EINVAL, "mapper name", fake.config.name = "");
-    NO_MAPPER(-EINVAL, "flags 0x4", fake.config.flags = 4);
-    NO_MAPPER(-EINVAL, "flags 0x8", fake.flags = 8);
+    NO_MAPPER(-EINVAL, "flags 0x200", fake.config.flags = VMEM_DMA_STRICT);
+    NO_MAPPER(-EINVAL, "flags 0x100", fake.flags = VMEM_DMA_READ_ONLY);
     NO_MAPPER(-ERANGE, "3 mappings are reserved, there are 2",
               fake.config.max_mappings = 2;
               fake.config.reserved_mappings = 3);
@@ -630,7 +630,7 @@ static void static_memory_is_mapped_and_counted(void **state)
     REFUSED_STATIC(-EINVAL, "reserved is 1", boot.reserved = 1);
     REFUSED_STATIC(-EINVAL, "but fd is -5", boot.flags = VMEM_DMA_HAS_FD;
                    boot.fd = -5);
-    REFUSED_STATIC(-EINVAL, "flags 0x4", boot.flags = VMEM_DMA_VIOMMU);
+    REFUSED_STATIC(-EINVAL, "flags 0x400", boot.flags = VMEM_DMA_VIOMMU);
     REFUSED_STATIC(-EINVAL, "is empty", boot.size = 0);
     REFUSED_STATIC(-EINVAL, "0x500001", boot.size++);
     REFUSED_STATIC(-EINVAL, "iova 0x7", boot.iova = 7);

@@ -22,11 +22,11 @@ pub const VMEM_BACKING_LOCKED: u64 = 1 << 2;
 pub const VMEM_BACKING_PREFER_REMOVE: u64 = 1 << 3;
 pub const VMEM_BACKING_POPULATE: u64 = 1 << 4;
 pub const VMEM_BACKING_NO_POPULATE: u64 = 1 << 5;
-pub const VMEM_BACKING_USES_PUNCH_HOLE: u64 = 1 << 0;
-pub const VMEM_BACKING_USES_REMOVE: u64 = 1 << 1;
-pub const VMEM_BACKING_USES_DONTNEED: u64 = 1 << 2;
-pub const VMEM_BACKING_USES_DONTNEED_TABLES: u64 = 1 << 3;
-pub const VMEM_BACKING_USES_LOCKED: u64 = 1 << 4;
+pub const VMEM_BACKING_USES_PUNCH_HOLE: u64 = 1 << 16;
+pub const VMEM_BACKING_USES_REMOVE: u64 = 1 << 17;
+pub const VMEM_BACKING_USES_DONTNEED: u64 = 1 << 18;
+pub const VMEM_BACKING_USES_DONTNEED_TABLES: u64 = 1 << 19;
+pub const VMEM_BACKING_USES_LOCKED: u64 = 1 << 20;
 
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]

@@ -4,15 +4,15 @@
 use crate::*;
 use std::os::raw::{c_char, c_int, c_void};
 
-pub const VMEM_DMA_READ_ONLY: u64 = 1 << 0;
-pub const VMEM_DMA_STRICT: u64 = 1 << 1;
-pub const VMEM_DMA_VIOMMU: u64 = 1 << 2;
-pub const VMEM_DMA_HAS_FD: u64 = 1 << 3;
-pub const VMEM_DMA_EXACT_UNMAP: u64 = 1 << 0;
-pub const VMEM_DMA_NEEDS_FD: u64 = 1 << 1;
-pub const VMEM_DMA_NO_PARTS: u64 = 1 << 2;
-pub const VMEM_DMA_LATENCY: u64 = 1 << 0;
-pub const VMEM_DMA_NO_CLAIM: u64 = 1 << 1;
+pub const VMEM_DMA_READ_ONLY: u64 = 1 << 8;
+pub const VMEM_DMA_STRICT: u64 = 1 << 9;
+pub const VMEM_DMA_VIOMMU: u64 = 1 << 10;
+pub const VMEM_DMA_HAS_FD: u64 = 1 << 11;
+pub const VMEM_DMA_EXACT_UNMAP: u64 = 1 << 16;
+pub const VMEM_DMA_NEEDS_FD: u64 = 1 << 17;
+pub const VMEM_DMA_NO_PARTS: u64 = 1 << 18;
+pub const VMEM_DMA_MEASURE_LATENCY: u64 = 1 << 24;
+pub const VMEM_DMA_NO_CLAIM: u64 = 1 << 25;
 pub const VMEM_DMA_READ: u32 = 1 << 0;
 pub const VMEM_DMA_WRITE: u32 = 1 << 1;
 pub const VMEM_DMA_UNLIMITED: u64 = u64::MAX;

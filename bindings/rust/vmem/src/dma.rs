@@ -30,7 +30,7 @@ pub struct DmaConfig {
     /// Most mappings of a virtual IOMMU; 0: `VMEM_DMA_GUEST_MAPPINGS`.
     pub max_guest_mappings: u64,
     /// Time each call of the backend.
-    pub latency: bool,
+    pub measure_latency: bool,
     /// Attachments take no claim: the host promises that nobody discards what may be
     /// mapped but through its region, and nothing notices when it is wrong.
     pub no_claim: bool,
@@ -51,7 +51,7 @@ impl DmaConfig {
             reserved_mappings: self.reserved_mappings,
             max_pinned_size: self.max_pinned_size,
             max_guest_mappings: self.max_guest_mappings,
-            flags: if self.latency { sys::VMEM_DMA_LATENCY } else { 0 }
+            flags: if self.measure_latency { sys::VMEM_DMA_MEASURE_LATENCY } else { 0 }
                 | if self.no_claim { sys::VMEM_DMA_NO_CLAIM } else { 0 },
             ..Default::default()
         })

@@ -179,7 +179,7 @@ fn an_attachment_holds_a_claim_unless_the_host_arbitrates() {
     assert!(vm.is_uncoordinated_forbidden());
     assert!(vm.claim(ClaimKind::NeedUncoordinated, "balloon").err().unwrap().is_busy());
     drop(attached);
-    let config = DmaConfig { no_claim: true, latency: true, ..DmaConfig::new("own") };
+    let config = DmaConfig { no_claim: true, measure_latency: true, ..DmaConfig::new("own") };
     let own = Dma::custom(&vm, &config, &DmaProperties::default(), iommu.backend()).unwrap();
     let _attached = own.attach(&ram, &at(4096)).unwrap();
     assert_eq!(vm.claims(), 0);
