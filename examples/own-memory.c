@@ -72,8 +72,8 @@ static int use(struct vmem_backing *memory, void *hva, struct vmem_error *err)
         return ret;
     }
     printf("pages of %u KiB, %s\n", (unsigned)(info.page_size / 1024),
-           (info.discard & VMEM_BACKING_USES_PUNCH_HOLE) != 0 ? "punches holes"
-                                                              : "does not");
+           (info.uses & VMEM_BACKING_USES_PUNCH_HOLE) != 0 ? "punches holes"
+                                                           : "does not");
     memset(hva, 1, 8 * MIB);
     if (show(memory, "half is written") < 0 ||
         vmem_backing_populate(memory, &high, err) < 0 ||

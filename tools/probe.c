@@ -228,7 +228,7 @@ static int make_backing(struct bench *bench, struct vmem_vm *vm)
     }
     (void)vmem_backing_get_info(bench->backing, &info);
     bench->hva = info.hva;
-    probe->discard = info.discard;
+    probe->uses = info.uses;
     if (probe->pages != PROBE_HUGETLB) {
         /* Advice for this memory alone; a kernel without huge pages refuses it,
          * and what came is looked at anyway. */

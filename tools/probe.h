@@ -43,8 +43,8 @@ struct probe {
     uint64_t left;      /* resident after discarding; the most */
     uint64_t huge;      /* mapped by transparent huge pages; the fewest */
 
-    uint64_t discard; /* set of VMEM_BACKING_USES_* */
-    uint32_t method;  /* an enum vmem_usage_method */
+    uint64_t uses;   /* set of VMEM_BACKING_USES_* */
+    uint32_t method; /* an enum vmem_usage_method */
     uint32_t nr_rounds;
 };
 

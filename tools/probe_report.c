@@ -72,7 +72,7 @@ static void report_discard(const struct probe *probe, struct report *report)
 
     report_open_array(report, "discard");
     for (unsigned i = 0; i < G_N_ELEMENTS(calls); i++) {
-        if ((probe->discard & calls[i].flag) != 0) {
+        if ((probe->uses & calls[i].flag) != 0) {
             report_string(report, NULL, calls[i].name);
         }
     }

@@ -200,7 +200,8 @@ struct vmem_backing_info {
     uint64_t size;      /**< Bytes. */
     uint64_t page_size; /**< Smallest unit of a discard, bytes. */
     uint64_t fd_offset; /**< Where in the file it starts. */
-    uint64_t discard;   /**< Set of VMEM_BACKING_USES_*; 0 for custom ones. */
+    uint64_t uses;      /**< How it discards: set of VMEM_BACKING_USES_*; 0 for
+                               custom ones. */
     uint64_t flags;     /**< Set of VMEM_BACKING_SHARED and others; POPULATE
                                says whether plugs populate. */
     uint64_t default_block_size; /**< Block size that a virtio-mem device gets
@@ -351,6 +352,10 @@ VMEM_API int vmem_backing_free(struct vmem_backing *backing,
 
 /**
  * What a backing is.
+ *
+ * Its kind is what the memory turned out to be: a file on tmpfs is
+ * #VMEM_BACKING_MEMFD here, and one on hugetlbfs #VMEM_BACKING_HUGETLB_MEMFD, also
+ * where vmem_backing_config::kind was #VMEM_BACKING_FILE.
  *
  * @param backing        The backing.
  * @param[in,out] info   Set its struct_size; the rest is filled.

@@ -43,7 +43,7 @@ static int discard_step(struct vmem_backing *backing, uint64_t offset,
                         uint64_t end)
 {
     const struct vmemi_memory *memory = backing->impl;
-    const uint64_t uses = memory->discard;
+    const uint64_t uses = memory->uses;
     const int dontneed = (uses & VMEM_BACKING_USES_LOCKED) != 0
                              ? MADV_DONTNEED_LOCKED
                              : MADV_DONTNEED;

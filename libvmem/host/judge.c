@@ -288,11 +288,11 @@ static int use_locked(struct vmemi_memory *memory, struct vmem_error *err)
         return 0;
     }
     if (knows_advice(memory, MADV_DONTNEED_LOCKED)) {
-        memory->discard |= VMEM_BACKING_USES_LOCKED;
+        memory->uses |= VMEM_BACKING_USES_LOCKED;
         return 0;
     }
-    if ((memory->discard & VMEM_BACKING_USES_DONTNEED) == 0) {
-        memory->discard &= ~VMEM_BACKING_USES_DONTNEED_TABLES;
+    if ((memory->uses & VMEM_BACKING_USES_DONTNEED) == 0) {
+        memory->uses &= ~VMEM_BACKING_USES_DONTNEED_TABLES;
         return 0;
     }
     return vmemi_fail(err, -ENOTSUP, VMEM_REASON_UNSUPPORTED, NULL,
@@ -306,12 +306,12 @@ int vmemi_memory_choose_discard(struct vmemi_memory *memory,
 {
     int ret = 0;
 
-    memory->discard = decide(memory);
-    if ((memory->discard & VMEM_BACKING_USES_REMOVE) != 0) {
+    memory->uses = decide(memory);
+    if ((memory->uses & VMEM_BACKING_USES_REMOVE) != 0) {
         ret = check_remove(memory, err);
     }
     if (ret == 0 && vmemi_memory_is_huge(memory) &&
-        (memory->discard & VMEM_BACKING_USES_DONTNEED) != 0) {
+        (memory->uses & VMEM_BACKING_USES_DONTNEED) != 0) {
         ret = probe_huge_dontneed(memory, err);
     }
     if (ret == 0) {

@@ -79,7 +79,7 @@ static void memory_describe(const struct vmem_backing *backing,
     info->hva = memory->hva;
     info->fd = memory->fd;
     info->fd_offset = memory->fd_offset;
-    info->discard = memory->discard;
+    info->uses = memory->uses;
     info->flags = memory->flags;
     info->kind = memory->kind;
     info->populate_threads = memory->populate_threads;

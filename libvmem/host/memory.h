@@ -22,7 +22,7 @@ struct vmemi_memory {
     uint64_t page_size;        /* unit of a discard: the above, or the larger
                                block of the file system */
     uint64_t flags;            /* of the mapping or request, LOCKED as found */
-    uint64_t discard;          /* set of VMEM_BACKING_USES_* */
+    uint64_t uses;             /* set of VMEM_BACKING_USES_* */
     uint64_t fs_type;          /* statfs::f_type; 0 without descriptor */
     uint64_t populate_threads; /* at most MAX_POPULATE_THREADS */
     uint32_t kind;
@@ -62,7 +62,7 @@ int vmemi_memory_judge_file(struct vmemi_memory *memory,
 int vmemi_memory_check_aligned(const struct vmemi_memory *memory,
                                struct vmem_error *err);
 
-/* judge.c: the decision table. Everything but discard and can_populate is
+/* judge.c: the decision table. Everything but uses and can_populate is
  * known. 0 or a negative errno. */
 int vmemi_memory_choose_discard(struct vmemi_memory *memory,
                                 struct vmem_error *err);

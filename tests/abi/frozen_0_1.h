@@ -209,7 +209,7 @@ struct vmem_backing_info {
     uint64_t size;
     uint64_t page_size;
     uint64_t fd_offset;
-    uint64_t discard;
+    uint64_t uses;
     uint64_t flags;
     uint64_t default_block_size;
     uint32_t kind;

@@ -166,7 +166,7 @@ void memory_populate_own(struct memory *memory, uint64_t offset, uint64_t size)
 
 void memory_discard_own(struct memory *memory, uint64_t offset, uint64_t size)
 {
-    const uint64_t uses = memory->info.discard;
+    const uint64_t uses = memory->info.uses;
 
     if ((uses & VMEM_BACKING_USES_PUNCH_HOLE) != 0) {
         bench_check(fallocate(memory->own_fd,

@@ -182,7 +182,7 @@ static void described_kinds_are_recognised(void **state)
     static const struct {
         enum host_kind host_kind;
         uint32_t kind;
-        uint64_t discard;
+        uint64_t uses;
     } cases[] = {
         { HOST_ANON, VMEM_BACKING_ANON, DONTNEED },
         { HOST_ANON_SHARED, VMEM_BACKING_ANON_SHARED, REMOVE | TABLES },
@@ -217,7 +217,7 @@ static void described_kinds_are_recognised(void **state)
         assert_int_equal(info.fd_offset, memory.fd_offset);
         assert_int_equal(info.fd, memory.fd);
         assert_int_equal(info.kind, cases[i].kind);
-        assert_int_equal(info.discard, cases[i].discard);
+        assert_int_equal(info.uses, cases[i].uses);
         assert_int_equal(info.page_size,
                          is_huge ? HUGE_PAGE : (size_t)sysconf(_SC_PAGESIZE));
         assert_int_equal(info.flags & VMEM_BACKING_POPULATE,
@@ -240,7 +240,7 @@ static void prefer_remove_replaces_the_hole_on_shared_files(void **state)
 {
     static const struct {
         enum host_kind host_kind;
-        uint64_t discard;
+        uint64_t uses;
     } cases[] = {
         { HOST_ANON, DONTNEED },
         { HOST_ANON_SHARED, REMOVE | TABLES },
@@ -263,7 +263,7 @@ static void prefer_remove_replaces_the_hole_on_shared_files(void **state)
         mapping = describe(&memory);
         mapping.flags |= VMEM_BACKING_PREFER_REMOVE;
         backing = accept(*state, &mapping);
-        assert_int_equal(info_of(backing).discard, cases[i].discard);
+        assert_int_equal(info_of(backing).uses, cases[i].uses);
         vmem_backing_free(backing, NULL);
         host_memory_free(&memory);
     }
@@ -555,7 +555,7 @@ static void locked_memory_is_seen_and_taken_over(void **state)
         }
         backing = accept(*state, &mapping);
         info = info_of(backing);
-        assert_int_equal(info.discard & LOCKED, LOCKED);
+        assert_int_equal(info.uses & LOCKED, LOCKED);
         assert_int_equal(info.flags & VMEM_BACKING_LOCKED, VMEM_BACKING_LOCKED);
         vmem_backing_free(backing, NULL);
         if (kinds[i] == HOST_MEMFD) {
@@ -577,7 +577,7 @@ static void the_locked_flag_is_believed(void **state)
     mapping = describe(&memory);
     mapping.flags |= VMEM_BACKING_LOCKED;
     backing = accept(*state, &mapping);
-    assert_int_equal(info_of(backing).discard, DONTNEED | LOCKED);
+    assert_int_equal(info_of(backing).uses, DONTNEED | LOCKED);
     vmem_backing_free(backing, NULL);
     host_memory_free(&memory);
 
@@ -593,7 +593,7 @@ static void the_locked_flag_is_believed(void **state)
         mapping = describe(&memory);
         mapping.flags |= VMEM_BACKING_LOCKED;
         backing = accept(*state, &mapping);
-        assert_int_equal(info_of(backing).discard, REMOVE);
+        assert_int_equal(info_of(backing).uses, REMOVE);
         vmem_backing_free(backing, NULL);
         host_memory_free(&memory);
     }
@@ -652,7 +652,7 @@ static void kernels_without_an_advice_are_noticed(void **state)
     mapping = describe(&memory);
     mapping.flags |= VMEM_BACKING_LOCKED;
     backing = accept(*state, &mapping);
-    assert_int_equal(info_of(backing).discard, PUNCH);
+    assert_int_equal(info_of(backing).uses, PUNCH);
     vmem_backing_free(backing, NULL);
     host_memory_free(&memory);
 
@@ -818,7 +818,7 @@ static void kinds_are_made(void **state)
     static const struct {
         uint32_t kind;
         uint64_t flags;
-        uint64_t discard;
+        uint64_t uses;
         bool is_shared;
     } cases[] = {
         { VMEM_BACKING_ANON, 0, DONTNEED, false },
@@ -848,7 +848,7 @@ static void kinds_are_made(void **state)
         assert_int_equal(ret, 0);
         info = info_of(backing);
         assert_int_equal(info.kind, cases[i].kind);
-        assert_int_equal(info.discard, cases[i].discard);
+        assert_int_equal(info.uses, cases[i].uses);
         assert_int_equal(info.size, MIB(16));
         assert_int_equal((info.flags & VMEM_BACKING_SHARED) != 0,
                          cases[i].is_shared);
@@ -1060,7 +1060,7 @@ static void a_private_file_can_be_made(void **state)
     request.path = path;
     assert_int_equal(
         vmem_backing_new_allocated(fixture->vm, &request, &backing, NULL), 0);
-    assert_int_equal(info_of(backing).discard, PUNCH | DONTNEED);
+    assert_int_equal(info_of(backing).uses, PUNCH | DONTNEED);
     assert_int_equal(fixture->log.nr_codes[VMEM_LOG_CODE_FILE_MODIFIED], 1);
     vmem_backing_free(backing, NULL);
     unlink(path);

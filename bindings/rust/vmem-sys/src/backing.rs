@@ -96,7 +96,7 @@ pub struct vmem_backing_info {
     pub size: u64,
     pub page_size: u64,
     pub fd_offset: u64,
-    pub discard: u64,
+    pub uses: u64,
     pub flags: u64,
     pub default_block_size: u64,
     pub kind: u32,
