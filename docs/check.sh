@@ -7,9 +7,10 @@ set -euo pipefail
 doxygen=$1
 doxyfile=$2
 root=$3
+# shellcheck source=scripts/common.sh
+. "$root/scripts/common.sh"
 
-scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
+make_scratch
 
 # build NAME EXTRA-LINES: 0 if Doxygen had nothing to say.
 build() {

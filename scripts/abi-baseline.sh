@@ -15,21 +15,11 @@ Needs abigail-tools and clang-format (scripts/setup.sh all), on x86_64.
 END
 }
 
-case ${1:-} in
-'') ;;
--h | --help)
-    usage
-    exit 0
-    ;;
-*)
-    usage >&2
-    exit 2
-    ;;
-esac
-
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
-export LC_ALL=C.UTF-8 PYTHONDONTWRITEBYTECODE=1
-unset DESTDIR CFLAGS CPPFLAGS LDFLAGS
+# shellcheck source=scripts/common.sh
+. "$root/scripts/common.sh"
+no_arguments "$@"
+unset CFLAGS CPPFLAGS LDFLAGS
 
 for tool in abidw clang-format meson ninja python3; do
     if ! command -v "$tool" >/dev/null; then
@@ -42,17 +32,12 @@ if [ "$(uname -m)" != x86_64 ]; then
     exit 1
 fi
 
-scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
-trap 'exit 130' INT TERM
+make_scratch
 build=$scratch/build
-if ! { meson setup "$build" "$root" --buildtype=debugoptimized \
+quietly meson setup "$build" "$root" --buildtype=debugoptimized \
     -Ddefault_library=shared -Dtests=disabled -Dtools=disabled \
-    -Ddocs=disabled &&
-    ninja -C "$build"; } >"$scratch/log" 2>&1; then
-    tail -n 40 "$scratch/log" >&2
-    exit 1
-fi
+    -Ddocs=disabled
+quietly ninja -C "$build"
 
 version=$(meson introspect --projectinfo "$build" |
     python3 -c 'import json, sys; print(json.load(sys.stdin)["version"])')

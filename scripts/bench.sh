@@ -59,8 +59,6 @@ done
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 # shellcheck source=scripts/common.sh
 . "$root/scripts/common.sh"
-trap cleanup EXIT
-trap 'exit 130' INT TERM
 
 # What is not a figure goes to standard error, so that --json is only lines.
 set_up "test" >&2

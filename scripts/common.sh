@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # shellcheck shell=bash
-# What quickstart.sh, demo-guest.sh, test.sh and others share. Sourced, with $root set.
+# What scripts share. Sourced, with $root set; what prints usage() needs it defined.
 
 # No tool may depend on the language of its user, or leave files among the
 # sources.
@@ -14,6 +14,65 @@ cleanup() {
     for dir in "${cleanup_dirs[@]}"; do
         rm -rf "$dir"
     done
+}
+trap cleanup EXIT
+trap 'exit 130' INT TERM
+
+# make_scratch : $scratch, a folder that is gone afterwards.
+scratch=
+make_scratch() {
+    scratch=$(mktemp -d)
+    cleanup_dirs+=("$scratch")
+}
+
+fail() {
+    echo "$*" >&2
+    exit 1
+}
+
+skip() {
+    echo "SKIP: $*"
+    exit 77
+}
+
+# skip_without TOOL...
+skip_without() {
+    local tool
+    for tool; do
+        command -v "$tool" >/dev/null ||
+            skip "$tool is not installed, scripts/setup.sh all brings it"
+    done
+}
+
+# quietly COMMAND... : shows what it said only if it fails. Needs $scratch.
+quietly() {
+    if ! "$@" >"$scratch/log" 2>&1; then
+        tail -n 60 "$scratch/log" >&2
+        fail "failed: $*"
+    fi
+}
+
+# no_options "$@" : for who takes no option but --help.
+no_options() {
+    case ${1:-} in
+    -h | --help)
+        usage
+        exit 0
+        ;;
+    -*)
+        usage >&2
+        exit 2
+        ;;
+    esac
+}
+
+# no_arguments "$@" : nor anything else.
+no_arguments() {
+    no_options "$@"
+    if [ "$#" -gt 0 ]; then
+        usage >&2
+        exit 2
+    fi
 }
 
 # Where to build: $VMEM_BUILD_DIR, else build/, else (when that belongs to

@@ -35,14 +35,8 @@ done
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 # shellcheck source=scripts/common.sh
 . "$root/scripts/common.sh"
-trap cleanup EXIT
 
-for tool in gcov gcovr; do
-    if ! command -v "$tool" >/dev/null; then
-        echo "SKIP: $tool is not installed (Debian: gcc gcovr)"
-        exit 77
-    fi
-done
+skip_without gcov gcovr
 
 choose_build_top
 dir=$build_top/coverage

@@ -57,8 +57,6 @@ done
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 # shellcheck source=scripts/common.sh
 . "$root/scripts/common.sh"
-trap cleanup EXIT
-trap 'exit 130' INT TERM
 
 if $ctl; then
     dir=${built:-${VMEM_BUILD_DIR:-$root/build}/demo}

@@ -1,7 +1,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # shellcheck shell=bash disable=SC2034,SC2154
-# The tarball of a release. Sourced, with $root, $scratch and quietly() set; gives
+# The tarball of a release. Sourced after common.sh, makes $scratch; gives
 # $offline, $version and $tarball.
+
+if ! git -C "$root" rev-parse --verify --quiet HEAD >/dev/null; then
+    skip "there is no git here, and so no last commit"
+fi
+make_scratch
+# A shared cache would write other people's paths into debug information.
+export CCACHE_DISABLE=1
+unset CFLAGS CXXFLAGS CPPFLAGS LDFLAGS PKG_CONFIG_PATH LD_LIBRARY_PATH
 
 # How to run without network, where the kernel lets everybody do that.
 offline=()

@@ -35,7 +35,6 @@ END
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 # shellcheck source=scripts/common.sh
 . "$root/scripts/common.sh"
-trap cleanup EXIT
 
 corpora=$root/tests/fuzz/corpus
 

@@ -5,6 +5,6 @@
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
-export LC_ALL=C.UTF-8
-export PYTHONDONTWRITEBYTECODE=1
+# shellcheck source=scripts/common.sh
+. "$root/scripts/common.sh"
 exec python3 "$root/tests/lab/lab.py" "$@"

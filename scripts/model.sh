@@ -15,20 +15,10 @@ is 0 if all passed, 77 if there is no Spin.
 END
 }
 
-case ${1:-} in
--h | --help)
-    usage
-    exit 0
-    ;;
--*)
-    usage >&2
-    exit 2
-    ;;
-esac
-
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
-export LC_ALL=C.UTF-8
-export PYTHONDONTWRITEBYTECODE=1
+# shellcheck source=scripts/common.sh
+. "$root/scripts/common.sh"
+no_options "$@"
 build=
 if [ "$#" -gt 0 ]; then
     build=$(cd "$1" && pwd -P)
@@ -43,12 +33,9 @@ if ! has_tools && [ -x "$root/scripts/setup.sh" ]; then
     "$root/scripts/setup.sh" all </dev/null || :
     hash -r
 fi
-if ! has_tools; then
-    echo "SKIP: spin, gcc or python3 is not installed (Debian: spin gcc python3)"
-    exit 77
-fi
+skip_without spin gcc python3
 
-scratch=$(mktemp -d)
+make_scratch
 
 # shellcheck disable=SC2317 # called by the trap
 clean_up() {
@@ -58,27 +45,20 @@ clean_up() {
         kill -- "-$job" 2>/dev/null || :
     done
     wait
-    rm -rf "$scratch"
+    cleanup
 }
 trap clean_up EXIT
-trap 'exit 130' INT TERM
 
 if [ -z "$build" ]; then
     build=$scratch/build
-    if ! { meson setup "$build" "$root" -Dtests=enabled -Dtools=disabled \
-        -Ddocs=disabled && ninja -C "$build" tests/model-record \
-        tests/model-record-mapper; } \
-        >"$scratch/build.log" 2>&1; then
-        tail -n 40 "$scratch/build.log"
-        echo "building the library failed"
-        exit 1
-    fi
+    quietly meson setup "$build" "$root" -Dtests=enabled -Dtools=disabled \
+        -Ddocs=disabled
+    quietly ninja -C "$build" tests/model-record tests/model-record-mapper
 fi
 record=$build/tests/model-record
 for program in "$record" "$record-mapper"; do
     if [ ! -x "$program" ]; then
-        echo "$program is not there"
-        exit 1
+        fail "$program is not there"
     fi
 done
 

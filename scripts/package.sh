@@ -17,23 +17,11 @@ with anything else in it is refused. Needs dpkg-dev, debhelper and lintian
 END
 }
 
-case ${1:-} in
--h | --help)
-    usage
-    exit 0
-    ;;
--*)
-    usage >&2
-    exit 2
-    ;;
-esac
-
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+# shellcheck source=scripts/common.sh
+. "$root/scripts/common.sh"
+no_options "$@"
 output=${1:-$root/build/packages}
-export LC_ALL=C.UTF-8 PYTHONDONTWRITEBYTECODE=1
-# A shared cache would write other people's paths into debug information.
-export CCACHE_DISABLE=1
-unset DESTDIR CFLAGS CXXFLAGS CPPFLAGS LDFLAGS PKG_CONFIG_PATH LD_LIBRARY_PATH
 
 # What an earlier run has left there: these go, and nothing else does.
 made=(-type f "(" -name "libvmem*_*" -o -name "vmem-tools*_*" ")"
@@ -41,45 +29,21 @@ made=(-type f "(" -name "libvmem*_*" -o -name "vmem-tools*_*" ")"
 if [ -d "$output" ]; then
     other=$(find "$output/" -mindepth 1 -maxdepth 1 ! "(" "${made[@]}" ")" \
         -printf '%f' -quit)
-    if [ -n "$other" ]; then
-        echo "$output has $other in it, which this script has not made:" \
-            "give an empty folder, or one that is not there" >&2
-        exit 1
-    fi
+    [ -z "$other" ] ||
+        fail "$output has $other in it, which this script has not made:" \
+            "give an empty folder, or one that is not there"
 fi
 
-for tool in dpkg-buildpackage dh lintian doxygen meson; do
-    if ! command -v "$tool" >/dev/null; then
-        echo "SKIP: $tool is not installed (scripts/setup.sh all)"
-        exit 77
-    fi
-done
-if ! git -C "$root" rev-parse --verify --quiet HEAD >/dev/null; then
-    echo "SKIP: there is no git here, and so no last commit"
-    exit 77
-fi
+skip_without dpkg-buildpackage dh lintian doxygen meson
+# shellcheck source=scripts/dist.sh
+. "$root/scripts/dist.sh"
 
 mkdir -p "$output"
 output=$(cd "$output" && pwd -P)
-scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
-trap 'exit 130' INT TERM
 
 step() {
     echo "--- $*"
 }
-
-# Runs a command, shows what it said only if it fails.
-quietly() {
-    if ! "$@" >"$scratch/log" 2>&1; then
-        echo "failed: $*"
-        tail -n 60 "$scratch/log"
-        exit 1
-    fi
-}
-
-# shellcheck source=scripts/dist.sh
-. "$root/scripts/dist.sh"
 
 step "tarball"
 make_tarball
@@ -95,10 +59,8 @@ git -C "$root" archive HEAD:debian | tar -C "$source/debian" -x
 
 step "packages${offline:+, without network}"
 said=$(cd "$source" && dpkg-parsechangelog --show-field Version)
-if [ "${said%-*}" != "$version" ]; then
-    echo "debian/changelog is of $said, libvmem $version"
-    exit 1
-fi
+[ "${said%-*}" = "$version" ] ||
+    fail "debian/changelog is of $said, libvmem $version"
 (cd "$source" && quietly "${offline[@]}" dpkg-buildpackage -us -uc)
 rm -rf "$source"
 
@@ -117,25 +79,17 @@ for package in "$packages"/*.deb; do
     dpkg-deb --extract "$package" "$sysroot"
     nr_packages=$((nr_packages + 1))
 done
-if [ "$nr_packages" -ne 4 ]; then
-    echo "$nr_packages packages, not 4:" "$packages"/*.deb
-    exit 1
-fi
+[ "$nr_packages" -eq 4 ] ||
+    fail "$nr_packages packages, not 4:" "$packages"/*.deb
 libraries=$(dirname "$(find "$sysroot" -name 'libvmem.so.*' -print -quit)")
 said=$(LD_LIBRARY_PATH=$libraries "$sysroot/usr/bin/vmemctl" --version)
 case $said in
 *"$version"*) ;;
-*)
-    echo "vmemctl of the package says: $said"
-    exit 1
-    ;;
+*) fail "vmemctl of the package says: $said" ;;
 esac
 for file in usr/share/man/man1/vmemctl.1.gz usr/share/man/man7/vmem.7.gz \
     usr/share/doc/libvmem-doc/html/index.html; do
-    if [ ! -e "$sysroot/$file" ]; then
-        echo "no package has $file"
-        exit 1
-    fi
+    [ -e "$sysroot/$file" ] || fail "no package has $file"
 done
 # Takes the shared library away at last.
 "$root/tests/abi/consumer.sh" "$root" "$version" "$sysroot"

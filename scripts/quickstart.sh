@@ -16,23 +16,10 @@ VMEM_BUILD_DIR  where to build (build/)
 END
 }
 
-case ${1:-} in
-'') ;;
--h | --help)
-    usage
-    exit 0
-    ;;
-*)
-    usage >&2
-    exit 2
-    ;;
-esac
-
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 # shellcheck source=scripts/common.sh
 . "$root/scripts/common.sh"
-trap cleanup EXIT
-trap 'exit 130' INT TERM
+no_arguments "$@"
 
 set_up build
 
@@ -46,19 +33,18 @@ for name in driver_reload_61 block1m_61 size_limit_61; do
     traces+=("tests/data/traces/$name.trace")
 done
 
-report=$(mktemp -d)
-cleanup_dirs+=("$report")
+make_scratch
 for backing in memfd anon; do
     echo
     if ! "$build_top/quickstart/tools/vmemctl" replay --touch \
-        --backing="$backing" "${traces[@]}" >"$report/$backing"; then
-        cat "$report/$backing"
+        --backing="$backing" "${traces[@]}" >"$scratch/$backing"; then
+        cat "$scratch/$backing"
         echo "the replay on $backing memory did not go as recorded"
         exit 1
     fi
-    cat "$report/$backing"
+    cat "$scratch/$backing"
 done
 
 echo
 echo "What happened:"
-tail -q -n 1 "$report/memfd" "$report/anon"
+tail -q -n 1 "$scratch/memfd" "$scratch/anon"

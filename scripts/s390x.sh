@@ -20,39 +20,21 @@ Exits with 77 and the reason when something cannot be had.
 END
 }
 
-case ${1:-} in
--h | --help)
-    usage
-    exit 0
-    ;;
--*)
-    usage >&2
-    exit 2
-    ;;
-esac
-
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+# shellcheck source=scripts/common.sh
+. "$root/scripts/common.sh"
+no_options "$@"
 triplet=s390x-linux-gnu
 libc=/usr/$triplet
 
-skip() {
-    echo "SKIP: $*"
-    exit 77
-}
-
-for tool in "$triplet-gcc" qemu-s390x pkg-config apt-get dpkg; do
-    command -v "$tool" >/dev/null || skip "$tool is not installed"
-done
+skip_without "$triplet-gcc" qemu-s390x pkg-config apt-get dpkg
 [ -e "$libc/include/stdio.h" ] || skip "libc6-dev-s390x-cross is not installed"
 
-export LC_ALL=C.UTF-8
 # Of the build that runs this one.
-unset DESTDIR CC CXX CFLAGS CPPFLAGS LDFLAGS LD_LIBRARY_PATH MAKEFLAGS
+unset CC CXX CFLAGS CPPFLAGS LDFLAGS LD_LIBRARY_PATH MAKEFLAGS
 unset PKG_CONFIG_PATH PKG_CONFIG_LIBDIR PKG_CONFIG_SYSROOT_DIR
 
-scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
-trap 'exit 130' INT TERM
+make_scratch
 folder=$scratch/kept
 if [ -n "${1:-}" ]; then
     folder=$1
@@ -129,15 +111,6 @@ cpu = 's390x'
 endian = 'big'
 END
 
-# Shows what a command said only if it fails.
-quietly() {
-    if ! "$@" >"$scratch/log" 2>&1; then
-        tail -n 60 "$scratch/log"
-        echo "failed: $1 ${2:-}"
-        exit 1
-    fi
-}
-
 build=$folder/build
 rm -rf "$build"
 # Not tests=enabled, which would ask for a compiler of C++ too.
@@ -176,10 +149,7 @@ for test in tests:
         print(test["name"])
 END
 mapfile -t tests <"$scratch/tests"
-if [ "${#tests[@]}" -eq 0 ]; then
-    echo "there are no tests to run"
-    exit 1
-fi
+[ "${#tests[@]}" -gt 0 ] || fail "there are no tests to run"
 
 # This builds what these tests need, and no more.
 if ! meson test -C "$build" --timeout-multiplier 5 --print-errorlogs \

@@ -91,7 +91,6 @@ finish() {
     exit "$status"
 }
 trap finish EXIT
-trap 'exit 130' INT TERM
 
 broken() {
     echo "$*"

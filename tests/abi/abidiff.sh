@@ -16,20 +16,12 @@ END
 }
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
-for tool in abidw abidiff; do
-    if ! command -v "$tool" >/dev/null; then
-        echo "SKIP: $tool is not installed (abigail-tools)"
-        exit 77
-    fi
-done
-if [ "$(uname -m)" != x86_64 ]; then
-    echo "SKIP: the baseline is of x86_64"
-    exit 77
-fi
-
-scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
-trap 'exit 130' INT TERM
+root=$(cd "$here/../.." && pwd -P)
+# shellcheck source=scripts/common.sh
+. "$root/scripts/common.sh"
+skip_without abidw abidiff
+[ "$(uname -m)" = x86_64 ] || skip "the baseline is of x86_64"
+make_scratch
 
 # describe_like BASELINE LIBRARY OUTPUT INCLUDE... : BASELINE may be empty.
 describe_like() {
@@ -82,19 +74,6 @@ compare() {
     echo "FIGURE: interface: abidiff:" \
         "$(grep -c '<function-decl' "$scratch/now") functions are those of" \
         "$(basename "$baseline" .abi)"
-}
-
-fail() {
-    echo "$*"
-    exit 1
-}
-
-# Shows what a command said only if it fails.
-quietly() {
-    if ! "$@" >"$scratch/log" 2>&1; then
-        tail -n 40 "$scratch/log"
-        fail "failed: $1 ${2:-}"
-    fi
 }
 
 # build_copy BASELINE OUTPUT

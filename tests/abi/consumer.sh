@@ -7,34 +7,21 @@
 set -euo pipefail
 
 root=$1
+# shellcheck source=scripts/common.sh
+. "$root/scripts/common.sh"
 version=$2
 sysroot=${3:-}
 host=$root/tests/abi/consumer
 read -r -a cc <<<"${CC:-cc}"
 read -r -a cxx <<<"${CXX:-c++}"
 
-scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
+make_scratch
 # Of the build that runs this test; not of the ones below.
-unset DESTDIR CFLAGS CXXFLAGS CPPFLAGS LDFLAGS PKG_CONFIG_PATH LD_LIBRARY_PATH
+unset CFLAGS CXXFLAGS CPPFLAGS LDFLAGS PKG_CONFIG_PATH LD_LIBRARY_PATH
 prefix=$scratch/prefix
 
 step() {
     echo "--- $*"
-}
-
-# Runs a command, shows what it said only if it fails.
-quietly() {
-    if ! "$@" >"$scratch/log" 2>&1; then
-        echo "failed: $*"
-        cat "$scratch/log"
-        exit 1
-    fi
-}
-
-fail() {
-    echo "$*"
-    exit 1
 }
 
 libdir=$prefix/lib

@@ -4,6 +4,8 @@
 set -euo pipefail
 
 root=$1
+# shellcheck source=scripts/common.sh
+. "$root/scripts/common.sh"
 
 tool=
 for candidate in clang-format-14 clang-format; do
@@ -12,15 +14,10 @@ for candidate in clang-format-14 clang-format; do
         break
     fi
 done
-if [ -z "$tool" ]; then
-    echo "SKIP: clang-format is not installed"
-    exit 77
-fi
+[ -n "$tool" ] || skip "clang-format is not installed"
 version=$("$tool" --version | grep -o 'version [0-9]*' | head -n 1)
-if [ "$version" != "version 14" ]; then
-    echo "SKIP: clang-format 14 decides, this is $version"
-    exit 77
-fi
+[ "$version" = "version 14" ] ||
+    skip "clang-format 14 decides, this is $version"
 
 cd "$root"
 folders=()
@@ -31,9 +28,6 @@ for folder in include libvmem tools examples tests; do
 done
 mapfile -t files < <(find "${folders[@]}" -type f \
     \( -name '*.c' -o -name '*.h' -o -name '*.cc' \) | sort)
-if [ "${#files[@]}" -eq 0 ]; then
-    echo "no C files found"
-    exit 1
-fi
+[ "${#files[@]}" -gt 0 ] || fail "no C files found"
 "$tool" --dry-run -Werror "${files[@]}"
 echo "${#files[@]} files are formatted"

@@ -4,11 +4,10 @@
 set -euo pipefail
 
 root=$1
+# shellcheck source=scripts/common.sh
+. "$root/scripts/common.sh"
 
-if ! command -v shellcheck >/dev/null; then
-    echo "SKIP: shellcheck is not installed"
-    exit 77
-fi
+skip_without shellcheck
 cd "$root"
 mapfile -t files < <(find scripts tests docs -type f -name '*.sh' | sort)
 shellcheck -x "${files[@]}" .ci/run

@@ -5,32 +5,14 @@
 set -euo pipefail
 
 root=$1
-export LC_ALL=C.UTF-8 PYTHONDONTWRITEBYTECODE=1 CCACHE_DISABLE=1
-unset DESTDIR CFLAGS CXXFLAGS CPPFLAGS LDFLAGS PKG_CONFIG_PATH LD_LIBRARY_PATH
-if ! git -C "$root" rev-parse --verify --quiet HEAD >/dev/null; then
-    echo "SKIP: there is no git here, and so no last commit"
-    exit 77
-fi
-scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
-trap 'exit 130' INT TERM
-
-# Runs a command, shows what it said only if it fails.
-quietly() {
-    if ! "$@" >"$scratch/log" 2>&1; then
-        echo "failed: $*"
-        tail -n 60 "$scratch/log"
-        exit 1
-    fi
-}
-
+# shellcheck source=scripts/common.sh
+. "$root/scripts/common.sh"
 # shellcheck source=scripts/dist.sh
 . "$root/scripts/dist.sh"
 
 make_tarball
 if tar -tf "$tarball" | grep -E '/(\.git|build|__pycache__)/'; then
-    echo "these do not belong into a release"
-    exit 1
+    fail "these do not belong into a release"
 fi
 tar -C "$scratch" -xf "$tarball"
 quietly "${offline[@]}" meson setup "$scratch/build" \
