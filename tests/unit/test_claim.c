@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "support/fake_backing.h"
+#include "support/world.h"
 
 #define UNIT ((uint64_t)4096)
 #define FORBID_ALL VMEM_CLAIM_FORBID_ALL

@@ -10,8 +10,8 @@
 #include <cmocka.h>
 
 #include "base/le.h"
-#include "support/fake_backing.h"
 #include "support/fake_dma.h"
+#include "support/world.h"
 
 #define PAGE ((uint64_t)4096)
 #define MIB ((uint64_t)1 << 20)

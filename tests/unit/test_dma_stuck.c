@@ -8,8 +8,8 @@
 
 #include <cmocka.h>
 
-#include "support/fake_backing.h"
 #include "support/fake_dma.h"
+#include "support/world.h"
 
 #define PAGE ((uint64_t)4096)
 #define MEMORY ((void *)(uintptr_t)0x7f0000000000)
@@ -35,16 +35,12 @@ static int attach(struct fixture *it)
 
 static int plug(struct fixture *it, uint64_t first, uint64_t nr)
 {
-    const struct vmem_range range = units(&it->world, first, nr);
-
-    return vmem_source_populate(it->source, &range, NULL);
+    return world_plug(&it->world, it->source, first, nr);
 }
 
 static int unplug(struct fixture *it, uint64_t first, uint64_t nr)
 {
-    const struct vmem_range range = units(&it->world, first, nr);
-
-    return vmem_source_discard(it->source, &range, NULL);
+    return world_unplug(&it->world, it->source, first, nr);
 }
 
 /* 16 pages, of which [0,8) are plugged. */

@@ -14,7 +14,7 @@
 
 #include "base/alloc.h"
 #include "core/source.h"
-#include "support/fake_backing.h"
+#include "support/world.h"
 
 #define UNIT ((uint64_t)4096)
 #define NR_UNITS 16
@@ -113,22 +113,6 @@ static bool disarm(struct rig *rig, enum fault fault)
 
 /* ---- the rig ---- */
 
-static int populate(struct rig *rig, struct vmem_source *source, uint64_t first,
-                    uint64_t nr)
-{
-    const struct vmem_range range = units(&rig->world, first, nr);
-
-    return vmem_source_populate(source, &range, NULL);
-}
-
-static int discard(struct rig *rig, struct vmem_source *source, uint64_t first,
-                   uint64_t nr)
-{
-    const struct vmem_range range = units(&rig->world, first, nr);
-
-    return vmem_source_discard(source, &range, NULL);
-}
-
 static void open_rig(struct rig *rig)
 {
     struct world *world = &rig->world;
@@ -140,16 +124,16 @@ static void open_rig(struct rig *rig)
     world->journal.muted = true;
     rig->a = world_add_source(world, "a", UNIT, DISCARDS);
     rig->b = world_add_source(world, "b", 4 * UNIT, DISCARDS);
-    assert_int_equal(populate(rig, rig->b, 0, 12), 0);
-    assert_int_equal(populate(rig, rig->a, 2, 4), 0);
-    assert_int_equal(populate(rig, rig->a, 7, 1), 0);
-    assert_int_equal(populate(rig, rig->a, 9, 3), 0);
-    assert_int_equal(populate(rig, rig->a, 13, 2), 0);
+    assert_int_equal(world_plug(&rig->world, rig->b, 0, 12), 0);
+    assert_int_equal(world_plug(&rig->world, rig->a, 2, 4), 0);
+    assert_int_equal(world_plug(&rig->world, rig->a, 7, 1), 0);
+    assert_int_equal(world_plug(&rig->world, rig->a, 9, 3), 0);
+    assert_int_equal(world_plug(&rig->world, rig->a, 13, 2), 0);
     fake_backing_write(&world->memory, &(struct vmem_range){ 2 * UNIT, UNIT });
     fake_backing_write(&world->memory, &(struct vmem_range){ 7 * UNIT, UNIT });
     /* Unit 7 is retained by a, and what is in it is dirty. */
     fake_calls_fail(&world->memory.discards, 0, 1, -EIO);
-    assert_int_equal(discard(rig, rig->a, 7, 1), 0);
+    assert_int_equal(world_unplug(&rig->world, rig->a, 7, 1), 0);
     fake_calls_succeed(&world->memory.discards);
     world_add_listener(world, &rig->listeners[0], "x", ALL, 0, 0);
     world_add_listener(world, &rig->listeners[1], "y", units(world, 1, 9), UNIT,
@@ -250,27 +234,27 @@ static void check_memory(struct rig *rig, const uint8_t *before,
 
 static int op_populate_a(struct rig *rig)
 {
-    return populate(rig, rig->a, 0, 16);
+    return world_plug(&rig->world, rig->a, 0, 16);
 }
 
 static int op_populate_a_retained(struct rig *rig)
 {
-    return populate(rig, rig->a, 6, 2);
+    return world_plug(&rig->world, rig->a, 6, 2);
 }
 
 static int op_populate_b(struct rig *rig)
 {
-    return populate(rig, rig->b, 8, 8);
+    return world_plug(&rig->world, rig->b, 8, 8);
 }
 
 static int op_discard_a(struct rig *rig)
 {
-    return discard(rig, rig->a, 0, 16);
+    return world_unplug(&rig->world, rig->a, 0, 16);
 }
 
 static int op_discard_b(struct rig *rig)
 {
-    return discard(rig, rig->b, 0, 12);
+    return world_unplug(&rig->world, rig->b, 0, 12);
 }
 
 static int add_source(struct rig *rig, uint64_t flags)

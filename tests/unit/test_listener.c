@@ -8,27 +8,11 @@
 
 #include <cmocka.h>
 
-#include "support/fake_backing.h"
+#include "support/world.h"
 
 #define UNIT ((uint64_t)4096)
 #define ALL ((struct vmem_range){ 0, 0 })
 #define EXACT VMEM_LISTENER_EXACT_DISCARD
-
-static int populate(struct world *world, struct vmem_source *source,
-                    uint64_t first, uint64_t nr)
-{
-    const struct vmem_range range = units(world, first, nr);
-
-    return vmem_source_populate(source, &range, NULL);
-}
-
-static int discard(struct world *world, struct vmem_source *source,
-                   uint64_t first, uint64_t nr)
-{
-    const struct vmem_range range = units(world, first, nr);
-
-    return vmem_source_discard(source, &range, NULL);
-}
 
 /* 16 units, a source that discards in blocks of so many units, journal empty. */
 static struct vmem_source *open_world(struct world *world, uint64_t block_units)
@@ -58,8 +42,8 @@ static void joining_replays_what_is_populated(void **state)
 
     (void)state;
     source = open_world(&world, 1);
-    assert_int_equal(populate(&world, source, 2, 3), 0);
-    assert_int_equal(populate(&world, source, 9, 1), 0);
+    assert_int_equal(world_plug(&world, source, 2, 3), 0);
+    assert_int_equal(world_plug(&world, source, 9, 1), 0);
     world_add_listener(&world, &listener, "l", ALL, 0, 0);
     world_expect(&world, "l+[2,5) l+[9,10)");
     world_remove_listener(&world, &listener);
@@ -91,14 +75,14 @@ static void the_replay_is_cut_at_the_window(void **state)
 
     (void)state;
     source = open_world(&world, 4);
-    assert_int_equal(populate(&world, source, 4, 8), 0);
+    assert_int_equal(world_plug(&world, source, 4, 8), 0);
     world_add_listener(&world, &listener, "l", units(&world, 6, 4), 0, 0);
     world_expect(&world, "l+[6,10)");
-    assert_int_equal(discard(&world, source, 4, 4), 0);
+    assert_int_equal(world_unplug(&world, source, 4, 4), 0);
     world_expect(&world, "l-[6,8) mem-[4,8)");
-    assert_int_equal(populate(&world, source, 0, 8), 0);
+    assert_int_equal(world_plug(&world, source, 0, 8), 0);
     world_expect(&world, "l+[6,8)");
-    assert_int_equal(discard(&world, source, 0, 4), 0);
+    assert_int_equal(world_unplug(&world, source, 0, 4), 0);
     world_expect(&world, "mem-[0,4)");
     world_remove_listener(&world, &listener);
     world_expect(&world, "l-[6,10) l~");
@@ -121,13 +105,13 @@ static void each_listener_sees_its_own_window(void **state)
     world_add_listener(&world, &high, "high", units(&world, 8, 8), 0, 0);
     world_add_listener(&world, &middle, "mid", units(&world, 4, 8), 0, 0);
     world_add_listener(&world, &again, "mid2", units(&world, 4, 8), 0, 0);
-    assert_int_equal(populate(&world, source, 2, 3), 0);
+    assert_int_equal(world_plug(&world, source, 2, 3), 0);
     world_expect(&world, "low+[2,5) mid+[4,5) mid2+[4,5)");
-    assert_int_equal(populate(&world, source, 6, 8), 0);
+    assert_int_equal(world_plug(&world, source, 6, 8), 0);
     world_expect(&world, "low+[6,8) high+[8,14) mid+[6,12) mid2+[6,12)");
-    assert_int_equal(discard(&world, source, 7, 2), 0);
+    assert_int_equal(world_unplug(&world, source, 7, 2), 0);
     world_expect(&world, "mid2-[7,9) mid-[7,9) high-[8,9) low-[7,8) mem-[7,9)");
-    assert_int_equal(populate(&world, source, 14, 2), 0);
+    assert_int_equal(world_plug(&world, source, 14, 2), 0);
     world_expect(&world, "high+[14,16)");
     world_remove_listener(&world, &low);
     world_remove_listener(&world, &high);
@@ -146,19 +130,19 @@ static void windows_end_where_they_say(void **state)
     (void)state;
     source = open_world(&world, 1);
     world_add_listener(&world, &listener, "l", units(&world, 4, 4), 0, 0);
-    assert_int_equal(populate(&world, source, 3, 1), 0);
-    assert_int_equal(populate(&world, source, 8, 1), 0);
+    assert_int_equal(world_plug(&world, source, 3, 1), 0);
+    assert_int_equal(world_plug(&world, source, 8, 1), 0);
     world_expect(&world, "");
-    assert_int_equal(populate(&world, source, 4, 1), 0);
-    assert_int_equal(populate(&world, source, 7, 1), 0);
+    assert_int_equal(world_plug(&world, source, 4, 1), 0);
+    assert_int_equal(world_plug(&world, source, 7, 1), 0);
     world_expect(&world, "l+[4,5) l+[7,8)");
-    assert_int_equal(discard(&world, source, 0, 16), 0);
+    assert_int_equal(world_unplug(&world, source, 0, 16), 0);
     world_expect(&world, "l-[4,5) l-[7,8) mem-[3,5) mem-[7,9)");
     world_remove_listener(&world, &listener);
 
     /* The last unit of the region. */
     world_add_listener(&world, &listener, "l", units(&world, 15, 1), 0, 0);
-    assert_int_equal(populate(&world, source, 0, 16), 0);
+    assert_int_equal(world_plug(&world, source, 0, 16), 0);
     world_expect(&world, "l~ l+[15,16)");
     world_remove_listener(&world, &listener);
     close_world(&world, source);
@@ -177,16 +161,16 @@ static void a_window_may_have_any_bounds(void **state)
     world.journal.unit = 1;
     source = world_add_source(&world, "s", 64, VMEM_SOURCE_DISCARDS);
     journal_take(&world.journal);
-    assert_int_equal(populate(&world, source, 64, 64), 0);
+    assert_int_equal(world_plug(&world, source, 64, 64), 0);
     recorder_init(&listener, "l", 256, 1, &world.journal);
     listener.window = (struct vmem_range){ 70, 100 };
     listener.granularity = 32;
     listener.flags = EXACT;
     assert_int_equal(recorder_add(&listener, world.region, NULL), 0);
     world_expect(&world, "l+[70,96) l+[96,128)");
-    assert_int_equal(populate(&world, source, 128, 64), 0);
+    assert_int_equal(world_plug(&world, source, 128, 64), 0);
     world_expect(&world, "l+[128,160) l+[160,170)");
-    assert_int_equal(discard(&world, source, 64, 128), 0);
+    assert_int_equal(world_unplug(&world, source, 64, 128), 0);
     world_expect(&world, "l-[70,96) l-[96,128) l-[128,160) l-[160,170) "
                          "mem-[64,192)");
     assert_int_equal(recorder_remove(&listener, NULL), 0);
@@ -206,7 +190,7 @@ static void the_same_ops_may_be_registered_twice(void **state)
     source = open_world(&world, 1);
     world_add_listener(&world, &a, "same", ALL, 0, 0);
     world_add_listener(&world, &b, "same", ALL, 0, 0);
-    assert_int_equal(populate(&world, source, 0, 1), 0);
+    assert_int_equal(world_plug(&world, source, 0, 1), 0);
     world_expect(&world, "same+[0,1) same+[0,1)");
     world_remove_listener(&world, &a);
     world_remove_listener(&world, &b);
@@ -259,12 +243,12 @@ static void the_objecting_listener_loses_exactly_what_it_was_told(void **state)
 
     (void)state;
     source = open_world(&world, 1);
-    assert_int_equal(populate(&world, source, 4, 2), 0);
+    assert_int_equal(world_plug(&world, source, 4, 2), 0);
     world_add_listener(&world, &listener, "l", ALL, UNIT, 0);
     journal_take(&world.journal);
     listener.nr_populates = 0;
     listener.veto_at = 5;
-    assert_int_equal(populate(&world, source, 1, 9), -ENOSPC);
+    assert_int_equal(world_plug(&world, source, 1, 9), -ENOSPC);
     world_expect(&world, "l+[1,2) l+[2,3) l+[3,4) l+[6,7) l+[7,8) l![8,9) "
                          "l-[1,4) l-[6,8) mem-[1,4) mem-[6,10)");
     assert_true(listener.shadow[4] && listener.shadow[5]);
@@ -284,7 +268,7 @@ static void an_objecting_exact_listener_is_undone_by_chunks(void **state)
     world_add_listener(&world, &listener, "l", units(&world, 1, 14), 2 * UNIT,
                        EXACT);
     listener.veto_at = 3;
-    assert_int_equal(populate(&world, source, 0, 16), -ENOSPC);
+    assert_int_equal(world_plug(&world, source, 0, 16), -ENOSPC);
     world_expect(&world, "l+[1,2) l+[2,4) l+[4,6) l![6,8) l-[1,2) l-[2,4) "
                          "l-[4,6) mem-[0,16)");
     world_remove_listener(&world, &listener);
@@ -301,7 +285,7 @@ static void a_veto_at_the_first_call_undoes_nothing(void **state)
     source = open_world(&world, 1);
     world_add_listener(&world, &listener, "l", ALL, 0, 0);
     listener.veto_at = 0;
-    assert_int_equal(populate(&world, source, 3, 2), -ENOSPC);
+    assert_int_equal(world_plug(&world, source, 3, 2), -ENOSPC);
     world_expect(&world, "l![3,5) mem-[3,5)");
     world_remove_listener(&world, &listener);
     close_world(&world, source);
@@ -341,18 +325,18 @@ static void populates_go_forth_and_discards_go_back(void **state)
     world_add_listener(&world, &a, "a", ALL, 0, 0);
     world_add_listener(&world, &b, "b", ALL, 0, 0);
     world_add_listener(&world, &c, "c", ALL, 0, 0);
-    assert_int_equal(populate(&world, source, 0, 2), 0);
+    assert_int_equal(world_plug(&world, source, 0, 2), 0);
     world_expect(&world, "a+[0,2) b+[0,2) c+[0,2)");
-    assert_int_equal(discard(&world, source, 0, 1), 0);
+    assert_int_equal(world_unplug(&world, source, 0, 1), 0);
     world_expect(&world, "c-[0,1) b-[0,1) a-[0,1) mem-[0,1)");
     /* One that leaves the middle leaves the order. */
     world_remove_listener(&world, &b);
     world_expect(&world, "b-[1,2) b~");
-    assert_int_equal(populate(&world, source, 4, 1), 0);
+    assert_int_equal(world_plug(&world, source, 4, 1), 0);
     world_expect(&world, "a+[4,5) c+[4,5)");
     world_add_listener(&world, &b, "b", ALL, 0, 0);
     journal_take(&world.journal);
-    assert_int_equal(populate(&world, source, 0, 1), 0);
+    assert_int_equal(world_plug(&world, source, 0, 1), 0);
     world_expect(&world, "a+[0,1) c+[0,1) b+[0,1)");
     world_remove_listener(&world, &a);
     world_remove_listener(&world, &b);
@@ -371,9 +355,9 @@ static void populate_comes_in_chunks_and_discard_in_runs(void **state)
     (void)state;
     source = open_world(&world, 4);
     world_add_listener(&world, &listener, "l", ALL, 2 * UNIT, 0);
-    assert_int_equal(populate(&world, source, 4, 8), 0);
+    assert_int_equal(world_plug(&world, source, 4, 8), 0);
     world_expect(&world, "l+[4,6) l+[6,8) l+[8,10) l+[10,12)");
-    assert_int_equal(discard(&world, source, 4, 8), 0);
+    assert_int_equal(world_unplug(&world, source, 4, 8), 0);
     world_expect(&world, "l-[4,12) mem-[4,12)");
     world_remove_listener(&world, &listener);
     close_world(&world, source);
@@ -389,9 +373,9 @@ static void an_exact_listener_gets_a_discard_for_each_chunk(void **state)
     source = open_world(&world, 4);
     world_add_listener(&world, &listener, "l", units(&world, 3, 6), 2 * UNIT,
                        EXACT);
-    assert_int_equal(populate(&world, source, 0, 16), 0);
+    assert_int_equal(world_plug(&world, source, 0, 16), 0);
     world_expect(&world, "l+[3,4) l+[4,6) l+[6,8) l+[8,9)");
-    assert_int_equal(discard(&world, source, 4, 4), 0);
+    assert_int_equal(world_unplug(&world, source, 4, 4), 0);
     world_expect(&world, "l-[4,6) l-[6,8) mem-[4,8)");
     world_remove_listener(&world, &listener);
     world_expect(&world, "l-[3,4) l-[8,9) l~");
@@ -409,7 +393,7 @@ static void chunks_are_aligned_within_the_region(void **state)
     source = open_world(&world, 4);
     world_add_listener(&world, &listener, "l", units(&world, 5, 6), 4 * UNIT,
                        0);
-    assert_int_equal(populate(&world, source, 0, 16), 0);
+    assert_int_equal(world_plug(&world, source, 0, 16), 0);
     world_expect(&world, "l+[5,8) l+[8,11)");
     world_remove_listener(&world, &listener);
     world_expect(&world, "l-[5,11) l~");
@@ -524,9 +508,9 @@ static void a_refused_replay_is_undone_and_destroyed(void **state)
 
     (void)state;
     source = open_world(&world, 1);
-    assert_int_equal(populate(&world, source, 0, 3), 0);
-    assert_int_equal(populate(&world, source, 5, 2), 0);
-    assert_int_equal(populate(&world, source, 9, 1), 0);
+    assert_int_equal(world_plug(&world, source, 0, 3), 0);
+    assert_int_equal(world_plug(&world, source, 5, 2), 0);
+    assert_int_equal(world_plug(&world, source, 9, 1), 0);
     recorder_init(&listener, "picky", world.size, UNIT, &world.journal);
     listener.granularity = UNIT;
     listener.veto_at = 4;
@@ -544,7 +528,7 @@ static void a_refused_replay_is_undone_and_destroyed(void **state)
     assert_int_equal(info.nr_rollbacks, 1);
 
     /* It hears nothing more, and may try again. */
-    assert_int_equal(discard(&world, source, 0, 1), 0);
+    assert_int_equal(world_unplug(&world, source, 0, 1), 0);
     world_expect(&world, "mem-[0,1)");
     assert_int_equal(recorder_add(&listener, world.region, &err), 0);
     assert_int_equal(recorder_remove(&listener, NULL), 0);
@@ -599,7 +583,7 @@ static void bad_configs_are_refused_and_destroyed(void **state)
     (void)state;
     memset(longest, 'x', VMEM_NAME_MAX + 1);
     source = open_world(&world, 1);
-    assert_int_equal(populate(&world, source, 0, 16), 0);
+    assert_int_equal(world_plug(&world, source, 0, 16), 0);
     recorder_init(&listener, "l", world.size, UNIT, NULL);
     for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
         const struct vmem_listener_config config = {
@@ -745,14 +729,14 @@ static void nothing_is_ever_told_twice(void **state)
 
     (void)state;
     a = open_world(&world, 1);
-    assert_int_equal(populate(&world, a, 0, 8), 0);
+    assert_int_equal(world_plug(&world, a, 0, 8), 0);
     world_add_listener(&world, &listener, "l", ALL, UNIT, EXACT);
-    assert_int_equal(populate(&world, a, 0, 16), 0);
+    assert_int_equal(world_plug(&world, a, 0, 16), 0);
     b = world_add_source(&world, "b", 4 * UNIT, VMEM_SOURCE_POPULATED);
-    assert_int_equal(discard(&world, b, 4, 8), 0);
-    assert_int_equal(discard(&world, a, 0, 16), 0);
-    assert_int_equal(populate(&world, b, 0, 16), 0);
-    assert_int_equal(populate(&world, a, 2, 9), 0);
+    assert_int_equal(world_unplug(&world, b, 4, 8), 0);
+    assert_int_equal(world_unplug(&world, a, 0, 16), 0);
+    assert_int_equal(world_plug(&world, b, 0, 16), 0);
+    assert_int_equal(world_plug(&world, a, 2, 9), 0);
     assert_int_equal(vmem_source_remove(b, NULL), 0);
     assert_int_equal(vmem_source_remove(a, NULL), 0);
     assert_string_equal(listener.complaint, "");

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "support/fake_backing.h"
+#include "support/world.h"
 
 #define UNIT ((uint64_t)4096)
 #define ALL ((struct vmem_range){ 0, 0 })
@@ -41,16 +41,12 @@ static void close_fixture(struct fixture *it)
 
 static int populate(struct fixture *it, uint64_t first, uint64_t nr)
 {
-    const struct vmem_range range = units(&it->world, first, nr);
-
-    return vmem_source_populate(it->source, &range, NULL);
+    return world_plug(&it->world, it->source, first, nr);
 }
 
 static int discard(struct fixture *it, uint64_t first, uint64_t nr)
 {
-    const struct vmem_range range = units(&it->world, first, nr);
-
-    return vmem_source_discard(it->source, &range, NULL);
+    return world_unplug(&it->world, it->source, first, nr);
 }
 
 static void one_change_is_one_batch(void **state)

@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "base/le.h"
-#include "support/fake_backing.h"
+#include "support/world.h"
 
 #define UNIT ((uint64_t)4096)
 #define ALL ((struct vmem_range){ 0, 0 })

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "support/fake_backing.h"
+#include "support/world.h"
 
 #define UNIT ((uint64_t)4096)
 

@@ -8,29 +8,13 @@
 #include <cmocka.h>
 
 #include "core/backing.h"
-#include "support/fake_backing.h"
+#include "support/world.h"
 
 #define UNIT ((uint64_t)4096)
 #define ALL ((struct vmem_range){ 0, 0 })
 #define DISCARDS VMEM_SOURCE_DISCARDS
 #define POPULATED VMEM_SOURCE_POPULATED
 #define EVER UINT64_MAX
-
-static int populate(struct world *world, struct vmem_source *source,
-                    uint64_t first, uint64_t nr)
-{
-    const struct vmem_range range = units(world, first, nr);
-
-    return vmem_source_populate(source, &range, NULL);
-}
-
-static int discard(struct world *world, struct vmem_source *source,
-                   uint64_t first, uint64_t nr)
-{
-    const struct vmem_range range = units(world, first, nr);
-
-    return vmem_source_discard(source, &range, NULL);
-}
 
 static void fail_discards(struct world *world)
 {
@@ -83,12 +67,12 @@ static void what_cannot_be_given_back_is_retained_and_counted(void **state)
     (void)state;
     source = open_dirty(&world, 1);
     fail_discards(&world);
-    assert_int_equal(discard(&world, source, 4, 2), 0);
+    assert_int_equal(world_unplug(&world, source, 4, 2), 0);
     world_expect(&world, "mem/[4,6)");
     assert_string_equal(world_populated_runs(&world), "[0,4) [6,16)");
     assert_int_equal(retained_units(source), 2);
     assert_true(world_retained(&world) == 2 * UNIT);
-    assert_int_equal(discard(&world, source, 8, 1), 0);
+    assert_int_equal(world_unplug(&world, source, 8, 1), 0);
     assert_int_equal(retained_units(source), 3);
     close_world(&world, source);
 }
@@ -103,7 +87,7 @@ static void being_retained_is_logged_at_a_limited_rate(void **state)
     source = open_dirty(&world, 1);
     fail_discards(&world);
     for (unsigned int i = 0; i < 10; i++) {
-        assert_int_equal(discard(&world, source, i, 1), 0);
+        assert_int_equal(world_unplug(&world, source, i, 1), 0);
     }
     assert_int_equal(world.nr_logs, VMEM_LOG_BURST);
     assert_int_equal(world.last_log.level, VMEM_LOG_WARNING);
@@ -120,11 +104,11 @@ static void only_the_runs_that_fail_are_retained(void **state)
 
     (void)state;
     source = open_dirty(&world, 1);
-    assert_int_equal(discard(&world, source, 4, 1), 0);
-    assert_int_equal(discard(&world, source, 8, 1), 0);
+    assert_int_equal(world_unplug(&world, source, 4, 1), 0);
+    assert_int_equal(world_unplug(&world, source, 8, 1), 0);
     journal_take(&world.journal);
     fake_calls_fail(&world.memory.discards, 1, 1, -EIO);
-    assert_int_equal(discard(&world, source, 2, 10), 0);
+    assert_int_equal(world_unplug(&world, source, 2, 10), 0);
     world_expect(&world, "mem-[2,4) mem/[5,8) mem-[9,12)");
     assert_int_equal(retained_units(source), 3);
     close_world(&world, source);
@@ -138,13 +122,13 @@ static void unplugging_again_tries_again(void **state)
     (void)state;
     source = open_dirty(&world, 1);
     fail_discards(&world);
-    assert_int_equal(discard(&world, source, 4, 2), 0);
+    assert_int_equal(world_unplug(&world, source, 4, 2), 0);
     let_discards_succeed(&world);
     journal_take(&world.journal);
-    assert_int_equal(discard(&world, source, 5, 1), 0);
+    assert_int_equal(world_unplug(&world, source, 5, 1), 0);
     world_expect(&world, "mem-[5,6)");
     assert_int_equal(retained_units(source), 1);
-    assert_int_equal(discard(&world, source, 0, 8), 0);
+    assert_int_equal(world_unplug(&world, source, 0, 8), 0);
     world_expect(&world, "mem-[0,5) mem-[6,8)");
     assert_int_equal(retained_units(source), 0);
     close_world(&world, source);
@@ -276,7 +260,7 @@ static void a_new_source_retains_what_it_cannot_give_back(void **state)
     world_expect(&world, "l-[0,16) mem/[0,16)");
     assert_int_equal(retained_units(source), 16);
     let_discards_succeed(&world);
-    assert_int_equal(populate(&world, source, 4, 4), 0);
+    assert_int_equal(world_plug(&world, source, 4, 4), 0);
     world_expect(&world, "mem-[4,8) l+[4,8)");
     assert_int_equal(retained_units(source), 12);
     world_remove_listener(&world, &listener);
@@ -296,7 +280,7 @@ static void undoing_a_plug_can_retain_too(void **state)
     journal_take(&world.journal);
     listener.veto_at = 0;
     fail_discards(&world);
-    assert_int_equal(populate(&world, source, 2, 2), -ENOSPC);
+    assert_int_equal(world_plug(&world, source, 2, 2), -ENOSPC);
     world_expect(&world, "mem+[2,4) l![2,4) mem/[2,4)");
     assert_int_equal(retained_units(source), 2);
     assert_string_equal(world_populated_runs(&world), "");
@@ -317,9 +301,9 @@ static void retrying_gives_back_run_by_run(void **state)
     assert_int_equal(vmem_region_retry_discards(world.region, &err), 0);
     world_expect(&world, "");
     fail_discards(&world);
-    assert_int_equal(discard(&world, source, 2, 2), 0);
-    assert_int_equal(discard(&world, source, 6, 1), 0);
-    assert_int_equal(discard(&world, source, 9, 3), 0);
+    assert_int_equal(world_unplug(&world, source, 2, 2), 0);
+    assert_int_equal(world_unplug(&world, source, 6, 1), 0);
+    assert_int_equal(world_unplug(&world, source, 9, 3), 0);
     journal_take(&world.journal);
 
     /* The first failure is reported, and the rest is tried as well. */
@@ -348,7 +332,7 @@ static void nothing_is_retried_while_frozen(void **state)
     (void)state;
     source = open_dirty(&world, 1);
     fail_discards(&world);
-    assert_int_equal(discard(&world, source, 2, 2), 0);
+    assert_int_equal(world_unplug(&world, source, 2, 2), 0);
     let_discards_succeed(&world);
     journal_take(&world.journal);
     assert_int_equal(vmem_region_freeze(world.region, "migration", NULL), 0);
@@ -372,13 +356,13 @@ static void a_plug_tries_the_discard_again_before_anybody_hears(void **state)
     (void)state;
     source = open_dirty(&world, 1);
     world_add_listener(&world, &listener, "l", ALL, 0, 0);
-    assert_int_equal(discard(&world, source, 2, 2), 0);
+    assert_int_equal(world_unplug(&world, source, 2, 2), 0);
     fail_discards(&world);
-    assert_int_equal(discard(&world, source, 4, 1), 0);
-    assert_int_equal(discard(&world, source, 6, 2), 0);
+    assert_int_equal(world_unplug(&world, source, 4, 1), 0);
+    assert_int_equal(world_unplug(&world, source, 6, 2), 0);
     let_discards_succeed(&world);
     journal_take(&world.journal);
-    assert_int_equal(populate(&world, source, 2, 6), 0);
+    assert_int_equal(world_plug(&world, source, 2, 6), 0);
     world_expect(&world, "mem-[4,5) mem-[6,8) l+[2,5) l+[6,8)");
     assert_int_equal(retained_units(source), 0);
     assert_false(fake_backing_holds(
@@ -404,9 +388,9 @@ static void what_still_cannot_be_discarded_is_zeroed_to_be_plugged(void **state)
     source = open_dirty(&world, 1);
     world_add_listener(&world, &listener, "l", ALL, 0, 0);
     fail_discards(&world);
-    assert_int_equal(discard(&world, source, 4, 4), 0);
+    assert_int_equal(world_unplug(&world, source, 4, 4), 0);
     journal_take(&world.journal);
-    assert_int_equal(populate(&world, source, 4, 4), 0);
+    assert_int_equal(world_plug(&world, source, 4, 4), 0);
     world_expect(&world, "mem/[4,8) mem0[4,8) l+[4,8)");
     assert_int_equal(retained_units(source), 0);
     assert_false(fake_backing_holds(&world.memory, &some, FAKE_DIRTY));
@@ -428,7 +412,7 @@ static void what_cannot_be_zeroed_either_is_not_plugged(void **state)
     source = open_dirty(&world, 1);
     world_add_listener(&world, &listener, "l", ALL, 0, 0);
     fail_discards(&world);
-    assert_int_equal(discard(&world, source, 4, 4), 0);
+    assert_int_equal(world_unplug(&world, source, 4, 4), 0);
     journal_take(&world.journal);
     fake_calls_fail(&world.memory.zeros, 0, EVER, -EFAULT);
     assert_int_equal(vmem_source_populate(source, &some, &err), -EFAULT);
@@ -497,10 +481,10 @@ static void a_veto_leaves_a_zeroed_block_retained(void **state)
     source = open_dirty(&world, 1);
     world_add_listener(&world, &listener, "l", ALL, 0, 0);
     fail_discards(&world);
-    assert_int_equal(discard(&world, source, 4, 4), 0);
+    assert_int_equal(world_unplug(&world, source, 4, 4), 0);
     listener.nr_populates = 0;
     listener.veto_at = 0;
-    assert_int_equal(populate(&world, source, 4, 4), -ENOSPC);
+    assert_int_equal(world_plug(&world, source, 4, 4), -ENOSPC);
     assert_int_equal(retained_units(source), 4);
     let_discards_succeed(&world);
     assert_int_equal(vmem_region_retry_discards(world.region, NULL), 0);
@@ -552,8 +536,8 @@ static void memory_that_two_sources_retain_counts_once(void **state)
     a = open_dirty(&world, 1);
     b = world_add_source(&world, "b", 4 * UNIT, DISCARDS | POPULATED);
     fail_discards(&world);
-    assert_int_equal(discard(&world, a, 2, 4), 0);
-    assert_int_equal(discard(&world, b, 4, 4), 0);
+    assert_int_equal(world_unplug(&world, a, 2, 4), 0);
+    assert_int_equal(world_unplug(&world, b, 4, 4), 0);
     assert_int_equal(retained_units(a), 4);
     assert_int_equal(retained_units(b), 4);
     assert_true(world_retained(&world) == 6 * UNIT);
@@ -575,9 +559,9 @@ static void memory_that_is_back_is_retained_by_nobody(void **state)
     a = open_dirty(&world, 1);
     b = world_add_source(&world, "b", 4 * UNIT, DISCARDS | POPULATED);
     fail_discards(&world);
-    assert_int_equal(discard(&world, a, 2, 6), 0);
+    assert_int_equal(world_unplug(&world, a, 2, 6), 0);
     let_discards_succeed(&world);
-    assert_int_equal(discard(&world, b, 4, 4), 0);
+    assert_int_equal(world_unplug(&world, b, 4, 4), 0);
     assert_true(fake_backing_resident(&world.memory) == 12 * UNIT);
     assert_int_equal(retained_units(a), 2);
     assert_true(world_retained(&world) == 2 * UNIT);
@@ -596,9 +580,9 @@ static void a_part_that_is_back_does_not_free_the_whole_block(void **state)
     fine = open_dirty(&world, 1);
     coarse = world_add_source(&world, "c", 4 * UNIT, DISCARDS | POPULATED);
     fail_discards(&world);
-    assert_int_equal(discard(&world, coarse, 4, 4), 0);
+    assert_int_equal(world_unplug(&world, coarse, 4, 4), 0);
     let_discards_succeed(&world);
-    assert_int_equal(discard(&world, fine, 4, 3), 0);
+    assert_int_equal(world_unplug(&world, fine, 4, 3), 0);
     assert_int_equal(retained_units(coarse), 4);
     assert_true(world_retained(&world) == 4 * UNIT);
     assert_int_equal(vmem_source_remove(coarse, NULL), 0);
@@ -615,12 +599,12 @@ static void zeroed_memory_is_retained_by_the_other_source(void **state)
     (void)state;
     a = open_dirty(&world, 1);
     b = world_add_source(&world, "b", 4 * UNIT, DISCARDS | POPULATED);
-    assert_int_equal(discard(&world, b, 4, 4), 0);
+    assert_int_equal(world_unplug(&world, b, 4, 4), 0);
     fake_backing_touch(&world.memory, &(struct vmem_range){ 4 * UNIT, UNIT });
     fail_discards(&world);
-    assert_int_equal(discard(&world, a, 4, 1), 0);
+    assert_int_equal(world_unplug(&world, a, 4, 1), 0);
     assert_int_equal(retained_units(b), 0);
-    assert_int_equal(populate(&world, a, 4, 1), 0);
+    assert_int_equal(world_plug(&world, a, 4, 1), 0);
     assert_int_equal(retained_units(a), 0);
     assert_int_equal(retained_units(b), 4);
     assert_true(world_retained(&world) == 4 * UNIT);
@@ -643,13 +627,13 @@ static void a_failed_plug_makes_no_other_source_retain(void **state)
     a = open_dirty(&world, 1);
     b = world_add_source(&world, "b", 4 * UNIT, DISCARDS | POPULATED);
     world_add_listener(&world, &listener, "l", ALL, 0, 0);
-    assert_int_equal(discard(&world, b, 4, 4), 0);
+    assert_int_equal(world_unplug(&world, b, 4, 4), 0);
     fail_discards(&world);
     /* Unit 3 is told to the listener, unit 4 is not wanted by b. */
-    assert_int_equal(discard(&world, a, 3, 2), 0);
+    assert_int_equal(world_unplug(&world, a, 3, 2), 0);
     listener.nr_populates = 0;
     listener.veto_at = 0;
-    assert_int_equal(populate(&world, a, 3, 2), -ENOSPC);
+    assert_int_equal(world_plug(&world, a, 3, 2), -ENOSPC);
     assert_int_equal(retained_units(a), 2);
     assert_int_equal(retained_units(b), 0);
     world_remove_listener(&world, &listener);
@@ -666,11 +650,11 @@ static void a_source_that_leaves_hands_over_what_it_retains(void **state)
     (void)state;
     a = open_dirty(&world, 1);
     b = world_add_source(&world, "b", 4 * UNIT, DISCARDS | POPULATED);
-    assert_int_equal(discard(&world, b, 4, 4), 0);
+    assert_int_equal(world_unplug(&world, b, 4, 4), 0);
     fake_backing_touch(&world.memory,
                        &(struct vmem_range){ 4 * UNIT, 4 * UNIT });
     fail_discards(&world);
-    assert_int_equal(discard(&world, a, 4, 4), 0);
+    assert_int_equal(world_unplug(&world, a, 4, 4), 0);
     assert_int_equal(retained_units(b), 0);
     assert_int_equal(vmem_source_remove(a, NULL), 0);
     assert_int_equal(retained_units(b), 4);
@@ -693,7 +677,7 @@ static void a_source_that_leaves_gives_back_before_listeners_map(void **state)
     source = open_dirty(&world, 1);
     world_add_listener(&world, &listener, "l", ALL, 0, 0);
     fail_discards(&world);
-    assert_int_equal(discard(&world, source, 4, 4), 0);
+    assert_int_equal(world_unplug(&world, source, 4, 4), 0);
     let_discards_succeed(&world);
     journal_take(&world.journal);
     assert_int_equal(vmem_source_remove(source, NULL), 0);
@@ -715,7 +699,7 @@ static void a_source_that_leaves_zeroes_what_stays(void **state)
     source = open_dirty(&world, 1);
     world_add_listener(&world, &listener, "l", ALL, 0, 0);
     fail_discards(&world);
-    assert_int_equal(discard(&world, source, 4, 4), 0);
+    assert_int_equal(world_unplug(&world, source, 4, 4), 0);
     journal_take(&world.journal);
     assert_int_equal(vmem_source_remove(source, NULL), 0);
     world_expect(&world, "mem/[4,8) mem0[4,8) l+[4,8)");
@@ -735,7 +719,7 @@ static void a_source_whose_memory_cannot_be_zeroed_stays(void **state)
     source = open_dirty(&world, 1);
     world_add_listener(&world, &listener, "l", ALL, 0, 0);
     fail_discards(&world);
-    assert_int_equal(discard(&world, source, 4, 4), 0);
+    assert_int_equal(world_unplug(&world, source, 4, 4), 0);
     fake_calls_fail(&world.memory.zeros, 0, EVER, -EFAULT);
     journal_take(&world.journal);
     assert_int_equal(vmem_source_remove(source, &err), -EFAULT);
@@ -808,8 +792,8 @@ static void what_another_source_gave_back_is_no_failure(void **state)
     a = open_dirty(&world, 1);
     b = world_add_source(&world, "b", 4 * UNIT, DISCARDS | POPULATED);
     fail_discards(&world);
-    assert_int_equal(discard(&world, a, 5, 2), 0);
-    assert_int_equal(discard(&world, b, 4, 4), 0);
+    assert_int_equal(world_unplug(&world, a, 5, 2), 0);
+    assert_int_equal(world_unplug(&world, b, 4, 4), 0);
     fake_calls_fail(&world.memory.discards, 0, 1, -EIO);
     assert_int_equal(vmem_region_retry_discards(world.region, &err), 0);
     assert_true(world_retained(&world) == 0);

@@ -9,28 +9,12 @@
 
 #include <cmocka.h>
 
-#include "support/fake_backing.h"
+#include "support/world.h"
 #include "virtio/device.h"
 
 #define UNIT ((uint64_t)4096)
 #define DISCARDS VMEM_SOURCE_DISCARDS
 #define POPULATED VMEM_SOURCE_POPULATED
-
-static int populate(struct world *world, struct vmem_source *source,
-                    uint64_t first, uint64_t nr)
-{
-    const struct vmem_range range = units(world, first, nr);
-
-    return vmem_source_populate(source, &range, NULL);
-}
-
-static int discard(struct world *world, struct vmem_source *source,
-                   uint64_t first, uint64_t nr)
-{
-    const struct vmem_range range = units(world, first, nr);
-
-    return vmem_source_discard(source, &range, NULL);
-}
 
 static void open_world(struct world *world)
 {
@@ -67,7 +51,7 @@ static void a_single_source_decides_alone(void **state)
     source = world_add_source(&world, "s", UNIT, DISCARDS);
     assert_string_equal(world_populated_runs(&world), "");
     assert_false(vmem_region_is_populated(world.region, &two));
-    assert_int_equal(populate(&world, source, 2, 2), 0);
+    assert_int_equal(world_plug(&world, source, 2, 2), 0);
     assert_string_equal(world_populated_runs(&world), "[2,4)");
     assert_true(vmem_region_is_populated(world.region, &two));
     assert_true(world_populated(&world) == 2 * UNIT);
@@ -75,7 +59,7 @@ static void a_single_source_decides_alone(void **state)
     assert_string_equal(info.name, "s");
     assert_true(info.block_size == UNIT && info.flags == DISCARDS);
     expect_info(source, 2, 0);
-    assert_int_equal(discard(&world, source, 3, 1), 0);
+    assert_int_equal(world_unplug(&world, source, 3, 1), 0);
     assert_string_equal(world_populated_runs(&world), "[2,3)");
     remove_source(source);
     assert_string_equal(world_populated_runs(&world), "[0,16)");
@@ -94,9 +78,9 @@ static void a_listener_follows_a_single_source(void **state)
     source = world_add_source(&world, "s", UNIT, DISCARDS);
     world_add_listener(&world, &listener, "l", units(&world, 0, 0), 0, 0);
     world_expect(&world, "mem-[0,16)");
-    assert_int_equal(populate(&world, source, 2, 3), 0);
+    assert_int_equal(world_plug(&world, source, 2, 3), 0);
     world_expect(&world, "l+[2,5)");
-    assert_int_equal(discard(&world, source, 3, 1), 0);
+    assert_int_equal(world_unplug(&world, source, 3, 1), 0);
     world_expect(&world, "l-[3,4) mem-[3,4)");
     world_remove_listener(&world, &listener);
     world_expect(&world, "l-[2,3) l-[4,5) l~");
@@ -116,16 +100,16 @@ static void redundant_changes_tell_nobody(void **state)
     source = world_add_source(&world, "s", UNIT, DISCARDS);
     world_add_listener(&world, &listener, "l", units(&world, 0, 0), 0, 0);
     journal_take(&world.journal);
-    assert_int_equal(discard(&world, source, 0, 16), 0);
+    assert_int_equal(world_unplug(&world, source, 0, 16), 0);
     world_expect(&world, "");
-    assert_int_equal(populate(&world, source, 4, 4), 0);
+    assert_int_equal(world_plug(&world, source, 4, 4), 0);
     journal_take(&world.journal);
-    assert_int_equal(populate(&world, source, 4, 4), 0);
-    assert_int_equal(populate(&world, source, 5, 2), 0);
+    assert_int_equal(world_plug(&world, source, 4, 4), 0);
+    assert_int_equal(world_plug(&world, source, 5, 2), 0);
     world_expect(&world, "");
-    assert_int_equal(discard(&world, source, 5, 1), 0);
+    assert_int_equal(world_unplug(&world, source, 5, 1), 0);
     journal_take(&world.journal);
-    assert_int_equal(discard(&world, source, 5, 1), 0);
+    assert_int_equal(world_unplug(&world, source, 5, 1), 0);
     world_expect(&world, "");
     world_remove_listener(&world, &listener);
     remove_source(source);
@@ -143,14 +127,14 @@ static void a_mixed_range_is_told_by_runs(void **state)
     open_world(&world);
     source = world_add_source(&world, "s", UNIT, DISCARDS);
     world_add_listener(&world, &listener, "l", units(&world, 0, 0), 0, 0);
-    assert_int_equal(populate(&world, source, 4, 2), 0);
-    assert_int_equal(populate(&world, source, 10, 2), 0);
+    assert_int_equal(world_plug(&world, source, 4, 2), 0);
+    assert_int_equal(world_plug(&world, source, 10, 2), 0);
     journal_take(&world.journal);
-    assert_int_equal(populate(&world, source, 2, 12), 0);
+    assert_int_equal(world_plug(&world, source, 2, 12), 0);
     world_expect(&world, "l+[2,4) l+[6,10) l+[12,14)");
-    assert_int_equal(discard(&world, source, 6, 2), 0);
+    assert_int_equal(world_unplug(&world, source, 6, 2), 0);
     journal_take(&world.journal);
-    assert_int_equal(discard(&world, source, 0, 16), 0);
+    assert_int_equal(world_unplug(&world, source, 0, 16), 0);
     world_expect(&world, "l-[2,6) l-[8,14) mem-[2,6) mem-[8,14)");
     expect_info(source, 0, 0);
     world_remove_listener(&world, &listener);
@@ -167,9 +151,9 @@ static void an_empty_range_changes_nothing(void **state)
     open_world(&world);
     source = world_add_source(&world, "s", UNIT, DISCARDS);
     journal_take(&world.journal);
-    assert_int_equal(populate(&world, source, 0, 0), 0);
-    assert_int_equal(populate(&world, source, 16, 0), 0);
-    assert_int_equal(discard(&world, source, 3, 0), 0);
+    assert_int_equal(world_plug(&world, source, 0, 0), 0);
+    assert_int_equal(world_plug(&world, source, 16, 0), 0);
+    assert_int_equal(world_unplug(&world, source, 3, 0), 0);
     world_expect(&world, "");
     expect_info(source, 0, 0);
     remove_source(source);
@@ -234,12 +218,12 @@ static void two_sources_of_one_granularity_must_agree(void **state)
     open_world(&world);
     a = world_add_source(&world, "a", UNIT, DISCARDS);
     b = world_add_source(&world, "b", UNIT, 0);
-    assert_int_equal(populate(&world, a, 0, 8), 0);
+    assert_int_equal(world_plug(&world, a, 0, 8), 0);
     assert_string_equal(world_populated_runs(&world), "");
-    assert_int_equal(populate(&world, b, 4, 8), 0);
+    assert_int_equal(world_plug(&world, b, 4, 8), 0);
     assert_string_equal(world_populated_runs(&world), "[4,8)");
     assert_true(world_populated(&world) == 4 * UNIT);
-    assert_int_equal(discard(&world, a, 5, 1), 0);
+    assert_int_equal(world_unplug(&world, a, 5, 1), 0);
     assert_string_equal(world_populated_runs(&world), "[4,5) [6,8)");
     remove_source(a);
     assert_string_equal(world_populated_runs(&world), "[4,12)");
@@ -261,10 +245,10 @@ static void two_sources_of_different_granularity_must_agree(void **state)
     fine = world_add_source(&world, "fine", UNIT, 0);
     vmem_region_get_info(world.region, &info);
     assert_true(info.min_granularity == UNIT);
-    assert_int_equal(populate(&world, coarse, 4, 8), 0);
-    assert_int_equal(populate(&world, fine, 1, 5), 0);
-    assert_int_equal(populate(&world, fine, 7, 1), 0);
-    assert_int_equal(populate(&world, fine, 11, 4), 0);
+    assert_int_equal(world_plug(&world, coarse, 4, 8), 0);
+    assert_int_equal(world_plug(&world, fine, 1, 5), 0);
+    assert_int_equal(world_plug(&world, fine, 7, 1), 0);
+    assert_int_equal(world_plug(&world, fine, 11, 4), 0);
     assert_string_equal(world_populated_runs(&world), "[4,6) [7,8) [11,12)");
     assert_true(world_populated(&world) == 4 * UNIT);
     remove_source(fine);
@@ -286,17 +270,17 @@ static void listeners_hear_of_what_all_sources_have(void **state)
     b = world_add_source(&world, "b", UNIT, 0);
     world_add_listener(&world, &listener, "l", units(&world, 0, 0), 0, 0);
     journal_take(&world.journal);
-    assert_int_equal(populate(&world, a, 0, 8), 0);
+    assert_int_equal(world_plug(&world, a, 0, 8), 0);
     world_expect(&world, "");
-    assert_int_equal(populate(&world, b, 2, 8), 0);
+    assert_int_equal(world_plug(&world, b, 2, 8), 0);
     world_expect(&world, "l+[2,8)");
-    assert_int_equal(populate(&world, a, 8, 8), 0);
+    assert_int_equal(world_plug(&world, a, 8, 8), 0);
     world_expect(&world, "l+[8,10)");
-    assert_int_equal(discard(&world, b, 4, 1), 0);
+    assert_int_equal(world_unplug(&world, b, 4, 1), 0);
     world_expect(&world, "l-[4,5)");
-    assert_int_equal(discard(&world, a, 4, 4), 0);
+    assert_int_equal(world_unplug(&world, a, 4, 4), 0);
     world_expect(&world, "l-[5,8) mem-[4,8)");
-    assert_int_equal(discard(&world, b, 0, 16), 0);
+    assert_int_equal(world_unplug(&world, b, 0, 16), 0);
     world_expect(&world, "l-[2,4) l-[8,10)");
     world_remove_listener(&world, &listener);
     remove_source(a);
@@ -331,8 +315,8 @@ static void adding_a_source_hides_its_discarded_blocks(void **state)
     (void)state;
     open_world(&world);
     a = world_add_source(&world, "a", UNIT, DISCARDS);
-    assert_int_equal(populate(&world, a, 2, 4), 0);
-    assert_int_equal(populate(&world, a, 8, 2), 0);
+    assert_int_equal(world_plug(&world, a, 2, 4), 0);
+    assert_int_equal(world_plug(&world, a, 8, 2), 0);
     world_add_listener(&world, &first, "x", units(&world, 0, 0), 0, 0);
     world_add_listener(&world, &second, "y", units(&world, 4, 5), 0, 0);
     journal_take(&world.journal);
@@ -360,7 +344,7 @@ static void adding_a_populated_source_hides_nothing(void **state)
     world_expect(&world, "");
     expect_info(source, 16, 0);
     assert_string_equal(world_populated_runs(&world), "[0,16)");
-    assert_int_equal(discard(&world, source, 1, 2), 0);
+    assert_int_equal(world_unplug(&world, source, 1, 2), 0);
     world_expect(&world, "l-[1,3) mem-[1,3)");
     world_remove_listener(&world, &listener);
     remove_source(source);
@@ -404,8 +388,8 @@ static void removing_a_source_shows_what_it_hid(void **state)
     open_world(&world);
     a = world_add_source(&world, "a", UNIT, DISCARDS);
     b = world_add_source(&world, "b", 4 * UNIT, 0);
-    assert_int_equal(populate(&world, a, 2, 8), 0);
-    assert_int_equal(populate(&world, b, 4, 4), 0);
+    assert_int_equal(world_plug(&world, a, 2, 8), 0);
+    assert_int_equal(world_plug(&world, b, 4, 4), 0);
     world_add_listener(&world, &first, "x", units(&world, 0, 0), 0, 0);
     world_add_listener(&world, &second, "y", units(&world, 0, 9), 0, 0);
     journal_take(&world.journal);
@@ -434,7 +418,7 @@ static void a_removed_source_can_be_added_again(void **state)
         journal_take(&world.journal);
         b = world_add_source(&world, "b", 4 * UNIT, 0);
         world_expect(&world, "l-[0,16)");
-        assert_int_equal(populate(&world, b, 4, 8), 0);
+        assert_int_equal(world_plug(&world, b, 4, 8), 0);
         world_expect(&world, "l+[4,12)");
         remove_source(b);
         world_expect(&world, "l+[0,4) l+[12,16)");
@@ -484,7 +468,7 @@ static void a_veto_keeps_a_source_that_shall_leave(void **state)
     (void)state;
     open_world(&world);
     source = world_add_source(&world, "s", UNIT, DISCARDS);
-    assert_int_equal(populate(&world, source, 4, 4), 0);
+    assert_int_equal(world_plug(&world, source, 4, 4), 0);
     world_add_listener(&world, &first, "x", units(&world, 0, 0), 0, 0);
     world_add_listener(&world, &second, "y", units(&world, 0, 0), 0, 0);
     journal_take(&world.journal);
@@ -520,9 +504,9 @@ static void discarded_is_what_any_source_has_not(void **state)
     open_world(&world);
     a = world_add_source(&world, "a", UNIT, DISCARDS | POPULATED);
     b = world_add_source(&world, "b", 4 * UNIT, POPULATED);
-    assert_int_equal(discard(&world, a, 2, 3), 0);
-    assert_int_equal(discard(&world, b, 4, 4), 0);
-    assert_int_equal(discard(&world, a, 10, 1), 0);
+    assert_int_equal(world_unplug(&world, a, 2, 3), 0);
+    assert_int_equal(world_unplug(&world, b, 4, 4), 0);
+    assert_int_equal(world_unplug(&world, a, 10, 1), 0);
     assert_string_equal(world_populated_runs(&world), "[0,2) [8,10) [11,16)");
     journal_take(&world.journal);
     assert_int_equal(vmem_region_for_each_discarded(world.region, NULL,
@@ -550,8 +534,8 @@ static void a_source_that_hides_touches_no_memory(void **state)
     world_open(&world, 16 * UNIT, UNIT, VMEM_BACKING_POPULATE);
     fake_backing_write(&world.memory, &all);
     source = world_add_source(&world, "s", UNIT, 0);
-    assert_int_equal(populate(&world, source, 0, 8), 0);
-    assert_int_equal(discard(&world, source, 0, 4), 0);
+    assert_int_equal(world_plug(&world, source, 0, 8), 0);
+    assert_int_equal(world_unplug(&world, source, 0, 4), 0);
     world_expect(&world, "");
     assert_false(fake_backing_holds(&world.memory, &all, FAKE_ABSENT));
     assert_false(fake_backing_holds(&world.memory, &all, FAKE_CLEAN));
@@ -573,9 +557,9 @@ static void memory_is_populated_before_listeners_hear_of_it(void **state)
     listener.memory = &world.memory;
     listener.wants_memory = true;
     journal_take(&world.journal);
-    assert_int_equal(populate(&world, source, 4, 2), 0);
+    assert_int_equal(world_plug(&world, source, 4, 2), 0);
     world_expect(&world, "mem+[4,6) l+[4,6)");
-    assert_int_equal(populate(&world, source, 2, 6), 0);
+    assert_int_equal(world_plug(&world, source, 2, 6), 0);
     world_expect(&world, "mem+[2,4) mem+[6,8) l+[2,4) l+[6,8)");
     assert_true(fake_backing_resident(&world.memory) == 6 * UNIT);
     world_remove_listener(&world, &listener);
@@ -598,14 +582,14 @@ memory_is_populated_where_all_discarding_sources_want_it(void **state)
     b = world_add_source(&world, "b", 4 * UNIT, DISCARDS);
     hides = world_add_source(&world, "h", UNIT, 0);
     journal_take(&world.journal);
-    assert_int_equal(populate(&world, a, 2, 4), 0);
+    assert_int_equal(world_plug(&world, a, 2, 4), 0);
     world_expect(&world, "");
     /* Hidden memory is populated memory. */
-    assert_int_equal(populate(&world, b, 4, 4), 0);
+    assert_int_equal(world_plug(&world, b, 4, 4), 0);
     world_expect(&world, "mem+[4,6)");
-    assert_int_equal(populate(&world, a, 6, 2), 0);
+    assert_int_equal(world_plug(&world, a, 6, 2), 0);
     world_expect(&world, "mem+[6,8)");
-    assert_int_equal(discard(&world, b, 4, 4), 0);
+    assert_int_equal(world_unplug(&world, b, 4, 4), 0);
     world_expect(&world, "mem-[4,8)");
     assert_true(fake_backing_resident(&world.memory) == 0);
     remove_source(a);
@@ -626,7 +610,7 @@ static void a_failed_populate_of_memory_tells_nobody_and_is_undone(void **state)
     (void)state;
     world_open(&world, 16 * UNIT, UNIT, VMEM_BACKING_POPULATE);
     source = world_add_source(&world, "s", UNIT, DISCARDS);
-    assert_int_equal(populate(&world, source, 4, 1), 0);
+    assert_int_equal(world_plug(&world, source, 4, 1), 0);
     world_add_listener(&world, &listener, "l", units(&world, 0, 0), 0, 0);
     journal_take(&world.journal);
     fake_calls_fail(&world.memory.populates, 1, 1, -ENOMEM);
@@ -662,7 +646,7 @@ static void a_vetoed_plug_gives_touched_memory_back(void **state)
     pins.touches = true;
     journal_take(&world.journal);
     objects.veto_at = 0;
-    assert_int_equal(populate(&world, source, 2, 4), -ENOSPC);
+    assert_int_equal(world_plug(&world, source, 2, 4), -ENOSPC);
     world_expect(&world, "p+[2,6) o![2,6) p-[2,6) mem-[2,6)");
     assert_true(fake_backing_resident(&world.memory) == 0);
     assert_true(world_retained(&world) == 0);
@@ -686,7 +670,7 @@ static void discarding_tells_listeners_then_gives_the_memory_back(void **state)
     world_add_listener(&world, &first, "x", units(&world, 0, 0), 0, 0);
     world_add_listener(&world, &second, "y", units(&world, 0, 0), 2 * UNIT, 0);
     journal_take(&world.journal);
-    assert_int_equal(discard(&world, source, 4, 4), 0);
+    assert_int_equal(world_unplug(&world, source, 4, 4), 0);
     world_expect(&world, "y-[4,8) x-[4,8) mem-[4,8)");
     world_remove_listener(&world, &first);
     world_remove_listener(&world, &second);
@@ -705,8 +689,8 @@ static void memory_that_comes_back_reads_as_zero(void **state)
     open_world(&world);
     source = world_add_source(&world, "s", UNIT, DISCARDS | POPULATED);
     fake_backing_write(&world.memory, &some);
-    assert_int_equal(discard(&world, source, 4, 4), 0);
-    assert_int_equal(populate(&world, source, 4, 4), 0);
+    assert_int_equal(world_unplug(&world, source, 4, 4), 0);
+    assert_int_equal(world_plug(&world, source, 4, 4), 0);
     assert_false(fake_backing_holds(&world.memory, &some, FAKE_DIRTY));
     remove_source(source);
     world_close(&world);
@@ -721,11 +705,11 @@ static void a_backing_that_returns_a_positive_number_has_failed(void **state)
     world_open(&world, 16 * UNIT, UNIT, VMEM_BACKING_POPULATE);
     source = world_add_source(&world, "s", UNIT, DISCARDS);
     fake_calls_fail(&world.memory.populates, 0, 1, 5);
-    assert_int_equal(populate(&world, source, 0, 1), -EINVAL);
+    assert_int_equal(world_plug(&world, source, 0, 1), -EINVAL);
     assert_string_equal(world_populated_runs(&world), "");
-    assert_int_equal(populate(&world, source, 0, 1), 0);
+    assert_int_equal(world_plug(&world, source, 0, 1), 0);
     fake_calls_fail(&world.memory.discards, 0, 1, 5);
-    assert_int_equal(discard(&world, source, 0, 1), 0);
+    assert_int_equal(world_unplug(&world, source, 0, 1), 0);
     expect_info(source, 0, 1);
     remove_source(source);
     world_close(&world);
@@ -847,13 +831,13 @@ static void one_source_too_many_is_refused(void **state)
     /* All of them count, in queries and in changes. */
     journal_take(&world.journal);
     for (unsigned int i = 0; i < VMEM_REGION_MAX_SOURCES; i++) {
-        assert_int_equal(discard(&world, sources[i], 4, 4), 0);
+        assert_int_equal(world_unplug(&world, sources[i], 4, 4), 0);
         assert_string_equal(world_populated_runs(&world), "[0,4) [8,16)");
         if (i > 0) {
-            assert_int_equal(populate(&world, sources[i], 4, 4), 0);
+            assert_int_equal(world_plug(&world, sources[i], 4, 4), 0);
         }
     }
-    assert_int_equal(populate(&world, sources[0], 4, 4), 0);
+    assert_int_equal(world_plug(&world, sources[0], 4, 4), 0);
     assert_string_equal(world_populated_runs(&world), "[0,16)");
     for (unsigned int i = 0; i < VMEM_REGION_MAX_SOURCES; i++) {
         remove_source(sources[i]);
@@ -912,8 +896,8 @@ static void a_device_s_source_cannot_be_changed_around_it(void **state)
     assert_int_equal(vmem_source_add(world.region, &same_name, &source, &err),
                      -EEXIST);
     source = device->source;
-    assert_int_equal(populate(&world, source, 0, 1), -EBUSY);
-    assert_int_equal(discard(&world, source, 0, 1), -EBUSY);
+    assert_int_equal(world_plug(&world, source, 0, 1), -EBUSY);
+    assert_int_equal(world_unplug(&world, source, 0, 1), -EBUSY);
     assert_int_equal(vmem_source_remove(source, &err), -EBUSY);
     assert_int_equal(err.reason, VMEM_REASON_IN_USE);
     world_expect(&world, "");

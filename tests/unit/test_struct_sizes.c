@@ -10,8 +10,8 @@
 
 #include "base/le.h"
 #include "base/sized.h"
-#include "support/fake_backing.h"
 #include "support/fake_dma.h"
+#include "support/world.h"
 
 #define UNIT ((uint64_t)4096)
 #define TAIL 64

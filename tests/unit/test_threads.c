@@ -13,7 +13,7 @@
 #include <cmocka.h>
 
 #include "base/le.h"
-#include "support/fake_backing.h"
+#include "support/world.h"
 
 #define UNIT ((uint64_t)4096)
 #define NR_UNITS 64
