@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "core/bitmap.h"
+#include "support/quiet.h"
 #include "virtio/device.h"
 
 #define SECOND UINT64_C(1000000000)
@@ -21,12 +22,6 @@ static bool may_allocate(size_t size)
     }
     allocating->failed_alloc = true;
     return false;
-}
-
-static void swallow(const struct vmem_log_record *record, void *opaque)
-{
-    (void)record;
-    (void)opaque;
 }
 
 static uint64_t read_clock(void *opaque)
@@ -265,7 +260,7 @@ static int make_region(struct device_world *world, uint8_t options)
     const struct vmem_vm_config vm_config = {
         .struct_size = sizeof(vm_config),
         .name = "vm",
-        .log = swallow,
+        .log = quiet_log,
         .clock_ns = read_clock,
         .opaque = world,
     };
@@ -460,7 +455,7 @@ static void replay(struct device_world *world)
     const struct vmem_vm_config vm_config = {
         .struct_size = sizeof(vm_config),
         .name = "replay",
-        .log = swallow,
+        .log = quiet_log,
         .clock_ns = read_clock,
         .opaque = world,
     };

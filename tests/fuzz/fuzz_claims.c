@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "fuzz_check.h"
 #include "fuzz_input.h"
+#include "support/quiet.h"
 
 #define MAX_CLAIMS 12
 #define MAX_WATCHERS 4
@@ -55,18 +56,6 @@ static bool may_allocate(size_t size)
         return false;
     }
     return true;
-}
-
-static void swallow(const struct vmem_log_record *record, void *opaque)
-{
-    (void)record;
-    (void)opaque;
-}
-
-static uint64_t stopped_clock(void *opaque)
-{
-    (void)opaque;
-    return 1;
 }
 
 static void note(struct state *state, bool condition, const char *what)
@@ -472,8 +461,8 @@ static void set_up(struct state *state)
     const struct vmem_vm_config vm_config = {
         .struct_size = sizeof(vm_config),
         .name = "vm",
-        .log = swallow,
-        .clock_ns = stopped_clock,
+        .log = quiet_log,
+        .clock_ns = quiet_clock,
     };
     const struct vmem_region_config region_config = {
         .struct_size = sizeof(region_config),

@@ -7,6 +7,7 @@
 
 #include "fuzz_check.h"
 #include "fuzz_input.h"
+#include "support/quiet.h"
 
 #define BLOCK_SIZE ((uint64_t)1 << 20)
 #define NR_BLOCKS 64
@@ -34,25 +35,13 @@ struct known {
 
 static struct known devices[4];
 
-static void swallow(const struct vmem_log_record *record, void *opaque)
-{
-    (void)record;
-    (void)opaque;
-}
-
-static uint64_t stopped_clock(void *opaque)
-{
-    (void)opaque;
-    return 1;
-}
-
 static void make_device(struct known *known, uint64_t features, bool requires)
 {
     const struct vmem_vm_config vm_config = {
         .struct_size = sizeof(vm_config),
         .name = "vm",
-        .log = swallow,
-        .clock_ns = stopped_clock,
+        .log = quiet_log,
+        .clock_ns = quiet_clock,
     };
     const struct vmem_region_config region_config = {
         .struct_size = sizeof(region_config),

@@ -8,6 +8,7 @@
 #include "fuzz_check.h"
 #include "fuzz_input.h"
 #include "struct_check.h"
+#include "support/quiet.h"
 
 #define BLOCK_SIZE ((uint64_t)1 << 16)
 #define REGION_SIZE (16 * BLOCK_SIZE)
@@ -19,35 +20,6 @@ static struct vmem_backing *backing;
 static struct vmem_region *region;
 static struct vmem_dma *dma; /* nothing is attached between inputs */
 static unsigned nr_destroys;
-
-static void swallow(const struct vmem_log_record *record, void *opaque)
-{
-    (void)record;
-    (void)opaque;
-}
-
-static int accept_range(const struct vmem_range *range, void *opaque)
-{
-    (void)range;
-    (void)opaque;
-    return 0;
-}
-
-static int map(const struct vmem_dma_mapping *mapping, void *opaque)
-{
-    (void)mapping;
-    (void)opaque;
-    return 0;
-}
-
-static int unmap(uint64_t iova, uint64_t size, uint64_t *unmapped, void *opaque)
-{
-    (void)iova;
-    (void)size;
-    (void)unmapped;
-    (void)opaque;
-    return 0;
-}
 
 static void begin(void *opaque)
 {
@@ -79,8 +51,8 @@ static const struct vmem_dma_properties good_properties = {
 };
 static const struct vmem_dma_ops good_ops = {
     .struct_size = sizeof(good_ops),
-    .map = map,
-    .unmap = unmap,
+    .map = quiet_map,
+    .unmap = quiet_unmap,
     .begin = begin,
     .commit = commit,
     .destroy = count_destroy,
@@ -271,7 +243,7 @@ static void set_up(void)
     const struct vmem_vm_config vm_config = {
         .struct_size = sizeof(vm_config),
         .name = "vm",
-        .log = swallow,
+        .log = quiet_log,
     };
     const struct vmem_backing_custom custom = {
         .struct_size = sizeof(custom),
@@ -280,9 +252,9 @@ static void set_up(void)
     };
     const struct vmem_backing_ops backing_ops = {
         .struct_size = sizeof(backing_ops),
-        .discard = accept_range,
-        .populate = accept_range,
-        .zero = accept_range,
+        .discard = quiet_accept,
+        .populate = quiet_accept,
+        .zero = quiet_accept,
     };
     struct vmem_region_config region_config = {
         .struct_size = sizeof(region_config),

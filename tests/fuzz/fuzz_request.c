@@ -7,6 +7,7 @@
 
 #include "fuzz_check.h"
 #include "fuzz_input.h"
+#include "support/quiet.h"
 
 #define BLOCK_SIZE ((uint64_t)1 << 21)
 #define NR_BLOCKS 96
@@ -30,18 +31,6 @@ struct outcome {
 
 static struct twin twins[2];
 
-static void swallow(const struct vmem_log_record *record, void *opaque)
-{
-    (void)record;
-    (void)opaque;
-}
-
-static uint64_t stopped_clock(void *opaque)
-{
-    (void)opaque;
-    return 1;
-}
-
 /* Once for all inputs, which begin with a system reset: making a device takes
  * longer than a request. */
 static void make_twins(void)
@@ -49,8 +38,8 @@ static void make_twins(void)
     struct vmem_vm_config vm_config = {
         .struct_size = sizeof(vm_config),
         .name = "vm",
-        .log = swallow,
-        .clock_ns = stopped_clock,
+        .log = quiet_log,
+        .clock_ns = quiet_clock,
     };
     const struct vmem_region_config region = {
         .struct_size = sizeof(region),

@@ -10,6 +10,7 @@
 #include "fuzz_input.h"
 #include "struct_check.h"
 #include "support/fake_sys.h"
+#include "support/quiet.h"
 
 #define BLOCK_SIZE ((uint64_t)1 << 12)
 #define REGION_SIZE (16 * BLOCK_SIZE)
@@ -21,31 +22,6 @@ static struct vmem_region *empty;  /* with nothing */
 static struct vmem_source *source;
 static struct vmem_device *device;
 static unsigned nr_destroys;
-
-static void swallow(const struct vmem_log_record *record, void *opaque)
-{
-    (void)record;
-    (void)opaque;
-}
-
-static uint64_t stopped_clock(void *opaque)
-{
-    (void)opaque;
-    return 1;
-}
-
-static int accept_range(const struct vmem_range *range, void *opaque)
-{
-    (void)range;
-    (void)opaque;
-    return 0;
-}
-
-static void ignore_range(const struct vmem_range *range, void *opaque)
-{
-    (void)range;
-    (void)opaque;
-}
 
 static int no_usage(const struct vmem_range *range, uint64_t *resident,
                     void *opaque)
@@ -96,8 +72,8 @@ static int accept_batch(void *opaque)
 static const struct vmem_vm_config good_vm = {
     .struct_size = sizeof(good_vm),
     .name = "vm",
-    .log = swallow,
-    .clock_ns = stopped_clock,
+    .log = quiet_log,
+    .clock_ns = quiet_clock,
 };
 static const struct vmem_backing_custom good_custom = {
     .struct_size = sizeof(good_custom),
@@ -106,9 +82,9 @@ static const struct vmem_backing_custom good_custom = {
 };
 static const struct vmem_backing_ops good_backing_ops = {
     .struct_size = sizeof(good_backing_ops),
-    .discard = accept_range,
-    .populate = accept_range,
-    .zero = accept_range,
+    .discard = quiet_accept,
+    .populate = quiet_accept,
+    .zero = quiet_accept,
     .usage = no_usage,
     .destroy = count_destroy,
 };
@@ -141,8 +117,8 @@ static const struct vmem_listener_config good_listener = {
 };
 static const struct vmem_listener_ops good_listener_ops = {
     .struct_size = sizeof(good_listener_ops),
-    .populate = accept_range,
-    .discard = ignore_range,
+    .populate = quiet_accept,
+    .discard = quiet_discard,
     .begin = ignore_change,
     .commit = accept_batch,
     .destroy = count_destroy,

@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "core/bitmap.h"
 #include "core/source.h"
+#include "support/quiet.h"
 
 #define OTHER_UNITS 8
 
@@ -164,13 +165,6 @@ static int never(const struct vmem_range *range, void *opaque)
     return 0;
 }
 
-static int accept(const struct vmem_range *range, void *opaque)
-{
-    (void)range;
-    (void)opaque;
-    return 0;
-}
-
 /* What may not be made or freed while a region is locked. */
 static void try_to_make(struct region_world *world)
 {
@@ -182,7 +176,7 @@ static void try_to_make(struct region_world *world)
     };
     const struct vmem_backing_ops ops = {
         .struct_size = sizeof(ops),
-        .discard = accept,
+        .discard = quiet_accept,
     };
     const struct vmem_region_config region = {
         .struct_size = sizeof(region),

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "model/recording.h"
+#include "support/quiet.h"
 
 #define NR_MAPPINGS 4 /* the limit */
 #define IOVA ((uint64_t)1 << 40)
@@ -125,12 +126,6 @@ static int on_populate(const struct vmem_range *range, void *opaque)
     return objects ? -EACCES : 0;
 }
 
-static void on_discard(const struct vmem_range *range, void *opaque)
-{
-    (void)range;
-    (void)opaque;
-}
-
 /* Calls. */
 
 /* Alone, what a call has changed is looked at after it. */
@@ -184,7 +179,7 @@ static void add_objector(void)
     const struct vmem_listener_ops ops = {
         .struct_size = sizeof(ops),
         .populate = on_populate,
-        .discard = on_discard,
+        .discard = quiet_discard,
     };
     struct vmem_error err;
 
@@ -259,18 +254,11 @@ static void run_random(unsigned int nr_calls)
 
 /* The objects, before recording starts and after it has ended. */
 
-static int mem_discard(const struct vmem_range *range, void *opaque)
-{
-    (void)range;
-    (void)opaque;
-    return 0;
-}
-
 static void make_device_and_mapper(void)
 {
     const struct vmem_backing_ops memory_ops = {
         .struct_size = sizeof(memory_ops),
-        .discard = mem_discard,
+        .discard = quiet_accept,
     };
     const struct vmem_dma_config dma_config = {
         .struct_size = sizeof(dma_config),

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "support/quiet.h"
+
 struct recording recording;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -17,19 +19,13 @@ void die(const char *what, const struct vmem_error *err)
     exit(2);
 }
 
-static void ignore_log(const struct vmem_log_record *record, void *opaque)
-{
-    (void)record;
-    (void)opaque;
-}
-
 static void make_region(const struct vmem_backing_ops *ops,
                         uint64_t backing_flags)
 {
     const struct vmem_vm_config vm_config = {
         .struct_size = sizeof(vm_config),
         .name = "recorded",
-        .log = ignore_log,
+        .log = quiet_log,
     };
     const struct vmem_backing_custom custom = {
         .struct_size = sizeof(custom),

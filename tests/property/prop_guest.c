@@ -10,6 +10,7 @@
 #include <vmem/vmem.h>
 
 #include "guest_sim.h"
+#include "support/quiet.h"
 
 /* Simulated guests of every kind on a device under random schedules: resizes,
  * also between a request and its answer, busy periods, vetoes, memory that
@@ -132,12 +133,6 @@ static uint64_t clock_ns(void *opaque)
     const struct world *w = opaque;
 
     return w->guest != NULL ? vmem_guest_get_now_ns(w->guest) : 0;
-}
-
-static void ignore_log(const struct vmem_log_record *record, void *opaque)
-{
-    (void)record;
-    (void)opaque;
 }
 
 static int mem_discard(const struct vmem_range *range, void *opaque)
@@ -312,7 +307,7 @@ static void draw_shape(struct world *w)
 
 static void make_device(struct world *w)
 {
-    const struct vmem_vm_config machine = { sizeof(machine), "prop", ignore_log,
+    const struct vmem_vm_config machine = { sizeof(machine), "prop", quiet_log,
                                             clock_ns, w };
     const struct vmem_backing_custom custom = {
         .struct_size = sizeof(custom),

@@ -14,6 +14,7 @@
 #include "core/source.h"
 #include "support/fake_backing.h"
 #include "support/model.h"
+#include "support/quiet.h"
 
 #define PAGE 8
 #define NR_LISTENERS 4
@@ -736,17 +737,11 @@ static void query(struct run *run)
 
 /* ---- one seed ---- */
 
-static void drop_log(const struct vmem_log_record *record, void *opaque)
-{
-    (void)record;
-    (void)opaque;
-}
-
 static void open_run(struct run *run, guint32 seed)
 {
     const struct vmem_vm_config vm_config = { .struct_size = sizeof(vm_config),
                                               .name = "vm",
-                                              .log = drop_log };
+                                              .log = quiet_log };
     struct vmem_region_config config = { .struct_size = sizeof(config),
                                          .name = "r" };
 

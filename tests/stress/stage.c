@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "stress/stage.h"
 #include "stress/stage_dma.h"
+#include "support/quiet.h"
 
 #include <errno.h>
 #include <string.h>
@@ -54,23 +55,10 @@ static const struct vmem_listener_ops listener_ops = {
     .may_discard = on_may_discard,
 };
 
-static int ignore_range(const struct vmem_range *range, void *opaque)
-{
-    (void)range;
-    (void)opaque;
-    return 0;
-}
-
-static void ignore_discard(const struct vmem_range *range, void *opaque)
-{
-    (void)range;
-    (void)opaque;
-}
-
 static const struct vmem_listener_ops quiet_listener_ops = {
     .struct_size = sizeof(quiet_listener_ops),
-    .populate = ignore_range,
-    .discard = ignore_discard,
+    .populate = quiet_accept,
+    .discard = quiet_discard,
 };
 
 static int memory_discard(const struct vmem_range *range, void *opaque)
@@ -139,7 +127,7 @@ static int quiet_usage(const struct vmem_range *range, uint64_t *resident,
 
 static const struct vmem_backing_ops quiet_memory_ops = {
     .struct_size = sizeof(quiet_memory_ops),
-    .discard = ignore_range,
+    .discard = quiet_accept,
     .usage = quiet_usage,
 };
 
@@ -179,12 +167,6 @@ static void on_claims(uint32_t claims, void *opaque)
 {
     (void)claims;
     inside(opaque, STAGE_WATCHER);
-}
-
-static void ignore_claims(uint32_t claims, void *opaque)
-{
-    (void)claims;
-    (void)opaque;
 }
 
 static void on_log(const struct vmem_log_record *record, void *opaque)
@@ -384,7 +366,7 @@ static bool open_spares(struct stage *it)
                                    &it->claim, NULL) == 0 &&
            vmem_discard_claim_take(it->vm, VMEM_CLAIM_NEED_COORDINATED, "spare",
                                    &it->spare_claim, NULL) == 0 &&
-           vmem_discard_watcher_add(it->vm, ignore_claims, NULL,
+           vmem_discard_watcher_add(it->vm, quiet_claims, NULL,
                                     &it->spare_watcher, NULL) == 0;
 }
 
@@ -816,13 +798,13 @@ static int call_walk_other(struct stage *it)
 
 static int call_hold_own(struct stage *it)
 {
-    return vmem_region_with_populated(it->region, &high, ignore_range, NULL,
+    return vmem_region_with_populated(it->region, &high, quiet_accept, NULL,
                                       NULL);
 }
 
 static int call_hold_other(struct stage *it)
 {
-    return vmem_region_with_populated(it->other, &high, ignore_range, NULL,
+    return vmem_region_with_populated(it->other, &high, quiet_accept, NULL,
                                       NULL);
 }
 
@@ -1156,7 +1138,7 @@ static int call_watcher_add(struct stage *it)
 {
     struct vmem_discard_watcher *watcher;
     int ret =
-        vmem_discard_watcher_add(it->vm, ignore_claims, NULL, &watcher, NULL);
+        vmem_discard_watcher_add(it->vm, quiet_claims, NULL, &watcher, NULL);
 
     return ret < 0 ? ret : vmem_discard_watcher_remove(watcher, NULL);
 }

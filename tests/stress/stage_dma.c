@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <stdatomic.h>
 
+#include "support/quiet.h"
+
 #define UNIT STAGE_UNIT
 
 static const struct vmem_range high = { 8 * UNIT, 4 * UNIT };
@@ -16,23 +18,6 @@ static int on_map(const struct vmem_dma_mapping *mapping, void *opaque)
     if (stage->inside != NULL) {
         stage->inside(stage, STAGE_DMA_MAP);
     }
-    return 0;
-}
-
-static int quiet_map(const struct vmem_dma_mapping *mapping, void *opaque)
-{
-    (void)mapping;
-    (void)opaque;
-    return 0;
-}
-
-static int on_unmap(uint64_t iova, uint64_t size, uint64_t *unmapped,
-                    void *opaque)
-{
-    (void)iova;
-    (void)size;
-    (void)unmapped;
-    (void)opaque;
     return 0;
 }
 
@@ -50,7 +35,7 @@ static int make(struct stage *stage, const char *name, bool is_quiet,
     const struct vmem_dma_ops ops = {
         .struct_size = sizeof(ops),
         .map = is_quiet ? quiet_map : on_map,
-        .unmap = on_unmap,
+        .unmap = quiet_unmap,
     };
 
     return vmem_dma_new_custom(stage->vm, &config, &properties, &ops, stage,

@@ -11,6 +11,7 @@
 
 #include "stress/ram.h"
 #include "stress/threads.h"
+#include "support/quiet.h"
 
 #define PAGE ((uint64_t)4096)
 #define NR_REGIONS 2
@@ -233,12 +234,6 @@ static void ask(struct stress_thread *thread)
 
 /* ---- making ---- */
 
-static void ignore_log(const struct vmem_log_record *record, void *opaque)
-{
-    (void)record;
-    (void)opaque;
-}
-
 static void make_ram(struct world *world, unsigned int i)
 {
     struct ram *ram = &world->rams[i];
@@ -306,7 +301,7 @@ int main(int argc, char **argv)
     const struct vmem_vm_config config = {
         .struct_size = sizeof(config),
         .name = "vm",
-        .log = ignore_log,
+        .log = quiet_log,
     };
     struct stress_thread threads[] = {
         { .name = "change", .round = change },

@@ -13,6 +13,7 @@
 
 #include "base/le.h"
 #include "stress/threads.h"
+#include "support/quiet.h"
 
 #define BLOCK ((uint64_t)1 << 20)
 #define NR_BLOCKS 16
@@ -70,13 +71,6 @@ static const struct vmem_listener_ops follower_ops = {
     .destroy = on_destroy,
 };
 
-static int memory_discard(const struct vmem_range *range, void *opaque)
-{
-    (void)range;
-    (void)opaque;
-    return 0;
-}
-
 static void memory_destroy(void *opaque)
 {
     ++*(unsigned int *)opaque;
@@ -84,7 +78,7 @@ static void memory_destroy(void *opaque)
 
 static const struct vmem_backing_ops memory_ops = {
     .struct_size = sizeof(memory_ops),
-    .discard = memory_discard,
+    .discard = quiet_accept,
     .destroy = memory_destroy,
 };
 

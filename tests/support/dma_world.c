@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "support/quiet.h"
+
 #define PAGE DMA_WORLD_PAGE
 #define MEMORY ((uint64_t)0x7f0000000000)
 
@@ -27,12 +29,6 @@ __attribute__((format(printf, 2, 3))) static void wrong(struct dma_world *world,
     va_start(args, format);
     vsnprintf(world->wrong, sizeof(world->wrong), format, args);
     va_end(args);
-}
-
-static void swallow(const struct vmem_log_record *record, void *opaque)
-{
-    (void)record;
-    (void)opaque;
 }
 
 static uint64_t stopped(void *opaque)
@@ -520,7 +516,7 @@ void dma_world_open(struct dma_world *world, unsigned int kind)
     const struct vmem_vm_config vm_config = {
         .struct_size = sizeof(vm_config),
         .name = "vm",
-        .log = swallow,
+        .log = quiet_log,
         .clock_ns = stopped,
     };
 

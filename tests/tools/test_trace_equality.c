@@ -11,6 +11,7 @@
 #include "guest_sim.h"
 #include "replay_state.h"
 #include "rig.h"
+#include "support/quiet.h"
 #include "trace.h"
 #include "wire.h"
 
@@ -373,13 +374,6 @@ static void on_finding(const struct vmem_guest_finding *finding, void *opaque)
     differ(side->run, "the guest complains: %s", finding->message);
 }
 
-/* A guest that is answered BUSY is what some recordings are about. */
-static void ignore_log(const struct vmem_log_record *record, void *opaque)
-{
-    (void)record;
-    (void)opaque;
-}
-
 static void on_config_changed(void *opaque)
 {
     struct side *side = opaque;
@@ -394,7 +388,8 @@ static void assemble(struct run *run, uint64_t pageblock)
     const struct vmem_vm_config machine = {
         .struct_size = sizeof(machine),
         .name = "equality",
-        .log = ignore_log,
+        /* A guest that is answered BUSY is what some recordings are about. */
+        .log = quiet_log,
     };
     const struct vmem_device_ops device_ops = {
         .struct_size = sizeof(device_ops),

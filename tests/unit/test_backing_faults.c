@@ -16,25 +16,20 @@
 #include <vmem/backing.h>
 #include <vmem/vm.h>
 
-#include "base/alloc.h"
 #include "core/backing.h"
 #include "host/sys.h"
+#include "support/allocations.h"
 #include "support/fake_sys.h"
 #include "support/host_memory.h"
+#include "support/quiet.h"
 
 static struct vmem_vm *vm;
-
-static void drop_log(const struct vmem_log_record *record, void *opaque)
-{
-    (void)record;
-    (void)opaque;
-}
 
 static int set_up(void **state)
 {
     const struct vmem_vm_config config = { .struct_size = sizeof(config),
                                            .name = "vm0",
-                                           .log = drop_log };
+                                           .log = quiet_log };
 
     (void)state;
     return vmem_vm_new(&config, &vm, NULL);
@@ -44,7 +39,7 @@ static int tear_down(void **state)
 {
     (void)state;
     fake_sys_remove();
-    vmemi_alloc_set_hook(NULL);
+    allocations_end();
     return vmem_vm_free(vm, NULL);
 }
 
@@ -264,33 +259,22 @@ static void making_memory_can_fail_anywhere(void **state)
     }
 }
 
-static unsigned int nr_allocations;
-static unsigned int failing_allocation;
-
-static bool count_allocation(size_t size)
-{
-    (void)size;
-    return ++nr_allocations != failing_allocation;
-}
-
 static void fail_each_allocation_of_making(const struct recipe *recipe)
 {
     struct fake_sys fake = { 0 };
+    unsigned int nr = 0;
     int ret;
 
-    failing_allocation = 0;
     do {
         const unsigned int nr_fds = host_nr_fds();
         struct vmem_error err = VMEM_ERROR_INIT;
         struct vmem_backing *backing;
         struct stat status;
 
-        failing_allocation++;
-        nr_allocations = 0;
         fake_sys_install(&fake);
-        vmemi_alloc_set_hook(count_allocation);
+        allocations_fail(nr++, 1);
         ret = run(recipe, &backing, &err);
-        vmemi_alloc_set_hook(NULL);
+        allocations_end();
         if (ret == 0) {
             check_alive(backing);
             unlink(recipe->path);
@@ -304,7 +288,7 @@ static void fail_each_allocation_of_making(const struct recipe *recipe)
         check_unmapped(&fake);
         assert_int_equal(host_nr_fds(), nr_fds);
     } while (ret < 0);
-    assert_true(failing_allocation > 2);
+    assert_true(nr > 2);
 }
 
 static void a_file_that_was_there_keeps_its_size(void **state)
@@ -584,14 +568,12 @@ static void usage_can_fail_at_each_call(void **state)
         fail_each_call_of_usage(backing, &range, usage.resident);
 
         /* The library's allocations are system calls of a kind. */
-        for (failing_allocation = 1; failing_allocation < 3;
-             failing_allocation++) {
+        for (unsigned int nr = 0; nr < 2; nr++) {
             int ret;
 
-            nr_allocations = 0;
-            vmemi_alloc_set_hook(count_allocation);
+            allocations_fail(nr, 1);
             ret = vmem_backing_get_usage(backing, &range, &usage, NULL);
-            vmemi_alloc_set_hook(NULL);
+            allocations_end();
             assert_true(ret == 0 || ret == -ENOMEM);
         }
         vmem_backing_free(backing, NULL);

@@ -21,6 +21,7 @@
 #include "host/sys.h"
 #include "support/fake_sys.h"
 #include "support/host_memory.h"
+#include "support/quiet.h"
 
 #define BTRFS_MAGIC 0x9123683e
 
@@ -297,13 +298,6 @@ static void memory_belongs_to_one_backing_only(void **state)
     host_memory_free(&memory);
 }
 
-static int discard_nothing(const struct vmem_range *range, void *opaque)
-{
-    (void)range;
-    (void)opaque;
-    return 0;
-}
-
 static void callbacks_that_populate_nothing_need_not_be_there(void **state)
 {
     const struct vmem_backing_custom config = { .struct_size = sizeof(config),
@@ -311,7 +305,7 @@ static void callbacks_that_populate_nothing_need_not_be_there(void **state)
                                                 .size = MIB(2),
                                                 .page_size = KIB(4) };
     const struct vmem_backing_ops ops = { .struct_size = sizeof(ops),
-                                          .discard = discard_nothing };
+                                          .discard = quiet_accept };
     const struct vmem_range all = { 0, MIB(2) };
     struct vmem_backing_stats stats = { .struct_size = sizeof(stats) };
     struct vmem_backing *backing;
@@ -328,7 +322,7 @@ static void callbacks_that_populate_nothing_need_not_be_there(void **state)
 static void custom_memory_has_a_name_and_whole_pages(void **state)
 {
     const struct vmem_backing_ops ops = { .struct_size = sizeof(ops),
-                                          .discard = discard_nothing };
+                                          .discard = quiet_accept };
     const struct vmem_backing_custom configs[] = {
         { .size = MIB(2), .page_size = KIB(4) },
         { .name = "custom", .size = MIB(2) + 1, .page_size = KIB(4) },

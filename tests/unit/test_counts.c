@@ -4,14 +4,14 @@
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdatomic.h>
 #include <string.h>
 #include <time.h>
 
 #include <cmocka.h>
 
-#include "base/alloc.h"
 #include "base/le.h"
+#include "support/allocations.h"
+#include "support/quiet.h"
 #include "support/world.h"
 
 #define UNIT ((uint64_t)4096)
@@ -162,22 +162,6 @@ static void queries_call_nobody(void **state)
 
 /* ---- allocations ---- */
 
-static _Atomic unsigned int nr_allocations;
-
-static bool count_allocation(size_t size)
-{
-    (void)size;
-    atomic_fetch_add(&nr_allocations, 1);
-    return true;
-}
-
-static int nothing(const struct vmem_range *range, void *opaque)
-{
-    (void)range;
-    (void)opaque;
-    return 0;
-}
-
 /* Changes, failed ones too, and queries; the design allows no allocation. */
 static void changes_and_queries_do_not_allocate(void **state)
 {
@@ -197,8 +181,7 @@ static void changes_and_queries_do_not_allocate(void **state)
     world_add_listener(&world, &listeners[1], "y", ALL, UNIT, 0);
     world_add_listener(&world, &listeners[2], "z", ALL, UNIT, EXACT);
 
-    atomic_store(&nr_allocations, 0);
-    vmemi_alloc_set_hook(count_allocation);
+    allocations_count();
     for (unsigned int i = 0; i < 3; i++) {
         assert_int_equal(populate(&world, sources[i], 0, 64), 0);
     }
@@ -218,18 +201,19 @@ static void changes_and_queries_do_not_allocate(void **state)
 
     assert_true(vmem_region_is_populated(world.region, &some));
     assert_int_equal(
-        vmem_region_for_each_populated(world.region, NULL, nothing, NULL), 0);
-    assert_int_equal(
-        vmem_region_for_each_discarded(world.region, NULL, nothing, NULL), 0);
-    assert_int_equal(
-        vmem_region_with_populated(world.region, &some, nothing, NULL, NULL),
+        vmem_region_for_each_populated(world.region, NULL, quiet_accept, NULL),
         0);
+    assert_int_equal(
+        vmem_region_for_each_discarded(world.region, NULL, quiet_accept, NULL),
+        0);
+    assert_int_equal(vmem_region_with_populated(world.region, &some,
+                                                quiet_accept, NULL, NULL),
+                     0);
     assert_int_equal(vmem_region_get_info(world.region, &info), 0);
     for (unsigned int i = 0; i < 3; i++) {
         world_remove_listener(&world, &listeners[i]);
     }
-    vmemi_alloc_set_hook(NULL);
-    assert_int_equal(atomic_load(&nr_allocations), 0);
+    assert_true(allocations_end() == 0);
     for (unsigned int i = 0; i < 3; i++) {
         assert_int_equal(vmem_source_remove(sources[i], NULL), 0);
     }
@@ -253,8 +237,7 @@ static void requests_of_a_guest_do_not_allocate(void **state)
     assert_int_equal(
         vmem_device_new(world.region, &config, NULL, NULL, &device, NULL), 0);
     world_add_listener(&world, &listener, "x", ALL, UNIT, EXACT);
-    atomic_store(&nr_allocations, 0);
-    vmemi_alloc_set_hook(count_allocation);
+    allocations_count();
     for (unsigned int i = 0; i < 4 * 6; i++) {
         static const uint16_t sizes[] = { 0, 1, 7, 64, 256, 65535 };
         uint8_t request[VMEM_DEVICE_REQUEST_SIZE] = { 0 };
@@ -268,8 +251,7 @@ static void requests_of_a_guest_do_not_allocate(void **state)
                                           response, sizeof(response), NULL);
         assert_int_equal(code, VMEM_REQUEST_RESPOND);
     }
-    vmemi_alloc_set_hook(NULL);
-    assert_int_equal(atomic_load(&nr_allocations), 0);
+    assert_true(allocations_end() == 0);
     world_remove_listener(&world, &listener);
     assert_int_equal(vmem_device_free(device, NULL), 0);
     world_close(&world);

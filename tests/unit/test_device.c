@@ -6,8 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/alloc.h"
 #include "core/backing.h"
+#include "support/allocations.h"
 #include "support/device_rig.h"
 
 #define ACK VMEM_RESPONSE_ACK
@@ -286,16 +286,6 @@ static void creation_is_refused_where_somebody_else_stands_in_the_way(void **u)
     rig_free(rig);
 }
 
-static bool refuse_nth(size_t size);
-static uint64_t nr_allocations;
-static uint64_t refused_allocation;
-
-static bool refuse_nth(size_t size)
-{
-    (void)size;
-    return ++nr_allocations != refused_allocation;
-}
-
 static void creation_without_memory_is_undone_at_every_allocation(void **u)
 {
     struct rig *rig = rig_alone();
@@ -305,13 +295,12 @@ static void creation_without_memory_is_undone_at_every_allocation(void **u)
 
     (void)u;
     rig_listen(rig, "l");
-    vmemi_alloc_set_hook(refuse_nth);
     for (n = 1; n < 100 && ret == -ENOMEM; n++) {
         struct vmem_error err = VMEM_ERROR_INIT;
 
-        nr_allocations = 0;
-        refused_allocation = n;
+        allocations_fail(n - 1, 1);
         ret = rig_make_device(rig, &config, &err);
+        allocations_end();
         if (ret == -ENOMEM) {
             rig_assert_error(&err, -ENOMEM, VMEM_REASON_NO_MEMORY, "memory");
             assert_null(rig->device);
@@ -319,7 +308,6 @@ static void creation_without_memory_is_undone_at_every_allocation(void **u)
             assert_int_equal(rig_nr_memory_calls(rig), 0);
         }
     }
-    vmemi_alloc_set_hook(NULL);
     assert_int_equal(ret, 0);
     assert_in_range(n, 4, 20);
     rig_free(rig);

@@ -2,19 +2,10 @@
 /* How many calls a request makes: allocations, listeners, memory, clock. */
 #include <errno.h>
 
-#include "base/alloc.h"
+#include "support/allocations.h"
 #include "support/device_rig.h"
 
 #define ACK VMEM_RESPONSE_ACK
-
-static uint64_t nr_allocations;
-
-static bool count_allocation(size_t size)
-{
-    (void)size;
-    nr_allocations++;
-    return true;
-}
 
 static void requests_resizes_and_resets_never_allocate(void **u)
 {
@@ -25,12 +16,11 @@ static void requests_resizes_and_resets_never_allocate(void **u)
 
     (void)u;
     rig_freeze(rig, "migration");
-    nr_allocations = 0;
-    vmemi_alloc_set_hook(count_allocation);
+    allocations_count();
     rig_plug(rig, 0, 4);
-    vmemi_alloc_set_hook(NULL);
+    assert_true(allocations_end() == 0);
     rig_thaw(rig, "migration");
-    vmemi_alloc_set_hook(count_allocation);
+    allocations_count();
     for (int round = 0; round < 4; round++) {
         listener->fail_always = round == 1;
         rig->memory.discard.error = round == 2 ? -EIO : 0;
@@ -57,8 +47,7 @@ static void requests_resizes_and_resets_never_allocate(void **u)
         vmem_device_set_driver_features(rig->device, 1);
         vmem_region_retry_discards(rig->region, NULL);
     }
-    vmemi_alloc_set_hook(NULL);
-    assert_int_equal(nr_allocations, 0);
+    assert_true(allocations_end() == 0);
     rig_free(rig);
 }
 

@@ -9,6 +9,7 @@
 
 #include "support/device_rig.h"
 #include "support/host_memory.h"
+#include "support/quiet.h"
 
 #define ACK VMEM_RESPONSE_ACK
 #define NR_BLOCKS 16
@@ -50,19 +51,13 @@ struct host {
     struct vmem_device *device;
 };
 
-/* It says that discards of a private mapping change the file. */
-static void swallow(const struct vmem_log_record *record, void *opaque)
-{
-    (void)record;
-    (void)opaque;
-}
-
 static void host_open(struct host *host, const struct host_memory *memory,
                       uint64_t flags)
 {
+    /* The log says that discards of a private mapping change the file. */
     const struct vmem_vm_config vm = { .struct_size = sizeof(vm),
                                        .name = "vm",
-                                       .log = swallow };
+                                       .log = quiet_log };
     struct vmem_region_config region = { .struct_size = sizeof(region),
                                          .name = "ram" };
     struct vmem_backing_mapping mapping = {
@@ -329,12 +324,6 @@ static int refuse(const struct vmem_range *range, void *opaque)
     return *(bool *)opaque ? -ENOSPC : 0;
 }
 
-static void let_go(const struct vmem_range *range, void *opaque)
-{
-    (void)range;
-    (void)opaque;
-}
-
 static void a_load_that_is_refused_keeps_everything(void **u)
 {
     const struct vmem_listener_config config = { .struct_size = sizeof(config),
@@ -343,7 +332,7 @@ static void a_load_that_is_refused_keeps_everything(void **u)
                                                              8 * RIG_BLOCK } };
     const struct vmem_listener_ops ops = { .struct_size = sizeof(ops),
                                            .populate = refuse,
-                                           .discard = let_go };
+                                           .discard = quiet_discard };
 
     (void)u;
     for (size_t i = 0; i < G_N_ELEMENTS(kinds); i++) {

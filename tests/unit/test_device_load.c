@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/alloc.h"
+#include "support/allocations.h"
 #include "support/device_rig.h"
 
 #define ACK VMEM_RESPONSE_ACK
@@ -912,14 +912,6 @@ static void a_retained_block_is_loaded_as_it_is(void **u)
     rig_free(rig);
 }
 
-static _Atomic int allocations_left;
-
-static bool count_down(size_t size)
-{
-    (void)size;
-    return atomic_fetch_sub(&allocations_left, 1) > 0;
-}
-
 static void a_load_without_room_for_its_bitmaps_changes_nothing(void **u)
 {
     struct target target = target_new();
@@ -936,10 +928,9 @@ static void a_load_without_room_for_its_bitmaps_changes_nothing(void **u)
         struct vmem_error err = VMEM_ERROR_INIT;
 
         shot = rig_shot(rig);
-        atomic_store(&allocations_left, n);
-        vmemi_alloc_set_hook(count_down);
+        allocations_limit((uint64_t)n);
         ret = load(rig, &stream, &err);
-        vmemi_alloc_set_hook(NULL);
+        allocations_end();
         if (ret == -ENOMEM) {
             rig_assert_error(&err, -ENOMEM, VMEM_REASON_NO_MEMORY, "blocks");
             rig_assert_events(rig, "");

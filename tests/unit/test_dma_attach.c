@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "support/fake_dma.h"
+#include "support/quiet.h"
 #include "support/world.h"
 
 #define PAGE ((uint64_t)4096)
@@ -232,23 +233,6 @@ static void bad_mappers_are_refused_and_destroyed(void **state)
     close_world(&it);
 }
 
-static int no_map(const struct vmem_dma_mapping *mapping, void *opaque)
-{
-    (void)mapping;
-    (void)opaque;
-    return 0;
-}
-
-static int no_unmap(uint64_t iova, uint64_t size, uint64_t *unmapped,
-                    void *opaque)
-{
-    (void)iova;
-    (void)size;
-    (void)unmapped;
-    (void)opaque;
-    return 0;
-}
-
 /* The smallest backend there is: no properties, batches or destroy. */
 static void properties_are_optional(void **state)
 {
@@ -258,8 +242,8 @@ static void properties_are_optional(void **state)
     };
     struct vmem_dma_ops ops = {
         .struct_size = sizeof(ops),
-        .map = no_map,
-        .unmap = no_unmap,
+        .map = quiet_map,
+        .unmap = quiet_unmap,
     };
     const struct vmem_dma_properties properties = {
         .struct_size = sizeof(properties),
@@ -285,12 +269,12 @@ static void properties_are_optional(void **state)
     assert_int_equal(
         vmem_dma_new_custom(it.world.vm, &config, NULL, &ops, NULL, &dma, NULL),
         -EINVAL);
-    ops.map = no_map;
+    ops.map = quiet_map;
     ops.unmap = NULL;
     assert_int_equal(
         vmem_dma_new_custom(it.world.vm, &config, NULL, &ops, NULL, &dma, NULL),
         -EINVAL);
-    ops.unmap = no_unmap;
+    ops.unmap = quiet_unmap;
     assert_int_equal(
         vmem_dma_new_custom(it.world.vm, &config, NULL, &ops, NULL, &dma, NULL),
         0);

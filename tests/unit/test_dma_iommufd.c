@@ -9,10 +9,10 @@
 #include <cmocka.h>
 #include <glib.h>
 
-#include "base/alloc.h"
 #include "dma/ioctl.h"
 #include "dma/iommufd.h"
 #include "dma/kernel.h"
+#include "support/allocations.h"
 #include "support/backend_calls.h"
 #include "support/fake_iommu.h"
 
@@ -454,14 +454,6 @@ static void each_failure_of_a_file_mapping_is_passed_on(void **state)
     stage_destroy(&stage);
 }
 
-static unsigned allowed_allocations;
-
-static bool refuse_allocation(size_t size)
-{
-    (void)size;
-    return allowed_allocations-- > 0;
-}
-
 static void each_allocation_may_fail(void **state)
 {
     struct stage stage;
@@ -471,10 +463,9 @@ static void each_allocation_may_fail(void **state)
     (void)state;
     stage_init(&stage);
     do {
-        allowed_allocations = nr;
-        vmemi_alloc_set_hook(refuse_allocation);
+        allocations_limit(nr);
         ret = stage_open(&stage);
-        vmemi_alloc_set_hook(NULL);
+        allocations_end();
         if (ret != 0) {
             assert_int_equal(ret, -ENOMEM);
             assert_int_equal(stage.err.reason, VMEM_REASON_NO_MEMORY);

@@ -5,9 +5,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "support/allocations.h"
 #include "support/device_rig.h"
 
-#include "base/alloc.h"
 #include "support/fake_iommu.h"
 #include "trace.h"
 
@@ -618,14 +618,6 @@ static void only_shared_files_are_mapped_as_files(void **state)
 
 /* ---- making ---- */
 
-static unsigned allowed_allocations;
-
-static bool refuse_allocation(size_t size)
-{
-    (void)size;
-    return allowed_allocations-- > 0;
-}
-
 static void making_leaves_nothing_behind(void **state)
 {
     (void)state;
@@ -637,10 +629,9 @@ static void making_leaves_nothing_behind(void **state)
         make_kernel(&stage, kernel);
         stage.rig = rig_new_default();
         do {
-            allowed_allocations = nr++;
-            vmemi_alloc_set_hook(refuse_allocation);
+            allocations_limit(nr++);
             ret = make_dma(&stage);
-            vmemi_alloc_set_hook(NULL);
+            allocations_end();
             if (ret != 0) {
                 assert_int_equal(ret, -ENOMEM);
                 assert_null(stage.dma);

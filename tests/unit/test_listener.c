@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "support/quiet.h"
 #include "support/world.h"
 
 #define UNIT ((uint64_t)4096)
@@ -544,12 +545,6 @@ static int populate_nothing(const struct vmem_range *range, void *opaque)
     return 0;
 }
 
-static void discard_nothing(const struct vmem_range *range, void *opaque)
-{
-    (void)range;
-    (void)opaque;
-}
-
 static void bad_configs_are_refused_and_destroyed(void **state)
 {
     static char longest[VMEM_NAME_MAX + 2];
@@ -666,7 +661,7 @@ static void a_listener_without_destroy_works(void **state)
                                                  .name = "l" };
     const struct vmem_listener_ops ops = { .struct_size = sizeof(ops),
                                            .populate = populate_nothing,
-                                           .discard = discard_nothing };
+                                           .discard = quiet_discard };
     const struct vmem_listener_config bad = { .struct_size = sizeof(bad) };
     struct vmem_listener *listener;
     unsigned int nr_calls = 0;

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "support/quiet.h"
 #include "support/world.h"
 
 #define UNIT ((uint64_t)4096)
@@ -176,26 +177,13 @@ static int positive(void *opaque)
     return 1;
 }
 
-static int agree(const struct vmem_range *range, void *opaque)
-{
-    (void)range;
-    (void)opaque;
-    return 0;
-}
-
-static void ignore(const struct vmem_range *range, void *opaque)
-{
-    (void)range;
-    (void)opaque;
-}
-
 /* A positive number breaks the contract: a veto, as of populate. */
 static void a_replay_that_commit_refuses_is_undone(void **state)
 {
     const struct vmem_listener_ops ops = {
         .struct_size = sizeof(ops),
-        .populate = agree,
-        .discard = ignore,
+        .populate = quiet_accept,
+        .discard = quiet_discard,
         .commit = positive,
     };
     const struct vmem_listener_config config = {

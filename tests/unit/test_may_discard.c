@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "core/region.h"
+#include "support/quiet.h"
 #include "support/world.h"
 
 #define UNIT ((uint64_t)4096)
@@ -324,27 +325,14 @@ static int positive(const struct vmem_range *range, void *opaque)
     return 1;
 }
 
-static int agree(const struct vmem_range *range, void *opaque)
-{
-    (void)range;
-    (void)opaque;
-    return 0;
-}
-
-static void ignore(const struct vmem_range *range, void *opaque)
-{
-    (void)range;
-    (void)opaque;
-}
-
 /* A positive number breaks the contract: a refusal, as of populate. What lies
  * behind the struct of an older program is not looked at. */
 static void odd_answers_refuse_and_older_programs_are_not_asked(void **state)
 {
     struct vmem_listener_ops ops = {
         .struct_size = sizeof(ops),
-        .populate = agree,
-        .discard = ignore,
+        .populate = quiet_accept,
+        .discard = quiet_discard,
         .may_discard = positive,
     };
     const struct vmem_listener_config config = {

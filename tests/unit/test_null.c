@@ -11,6 +11,8 @@
 
 #include <vmem/vmem.h>
 
+#include "support/quiet.h"
+
 static struct vmem_vm *vm;
 static struct vmem_region *region;
 static struct vmem_source *source;
@@ -55,20 +57,6 @@ static int tear_down(void **state)
            vmem_region_free(region, NULL) < 0 || vmem_vm_free(vm, NULL) < 0;
 }
 
-static int on_range(const struct vmem_range *range, void *opaque)
-{
-    (void)range;
-    (void)opaque;
-    return 0;
-}
-
-static int discard_nothing(const struct vmem_range *range, void *opaque)
-{
-    (void)range;
-    (void)opaque;
-    return 0;
-}
-
 static int on_run(const struct vmem_bitmap_run *run, void *opaque)
 {
     (void)run;
@@ -96,12 +84,6 @@ static int on_claim(uint32_t kind, const char *owner, void *opaque)
     (void)owner;
     (void)opaque;
     return 0;
-}
-
-static void on_claims(uint32_t claims, void *opaque)
-{
-    (void)claims;
-    (void)opaque;
 }
 
 #define REFUSED(call) assert_int_equal((call), -EINVAL)
@@ -202,16 +184,16 @@ static void walks_of_nothing_and_with_nothing_are_refused(void **state)
     REFUSED(vmem_vm_for_each_device(vm, NULL, NULL));
     REFUSED(vmem_vm_for_each_claim(NULL, on_claim, NULL));
     REFUSED(vmem_vm_for_each_claim(vm, NULL, NULL));
-    REFUSED(vmem_region_for_each_populated(NULL, &all, on_range, NULL));
+    REFUSED(vmem_region_for_each_populated(NULL, &all, quiet_accept, NULL));
     REFUSED(vmem_region_for_each_populated(region, &all, NULL, NULL));
-    REFUSED(vmem_region_for_each_discarded(NULL, &all, on_range, NULL));
+    REFUSED(vmem_region_for_each_discarded(NULL, &all, quiet_accept, NULL));
     REFUSED(vmem_region_for_each_discarded(region, &all, NULL, NULL));
     REFUSED(vmem_region_get_page_bitmap(NULL, &all, 4096, &word));
     REFUSED(vmem_region_get_page_bitmap(region, &all, 4096, NULL));
     REFUSED(vmem_source_get_page_bitmap(NULL, &all, 4096, &word));
     REFUSED(vmem_source_get_page_bitmap(source, &all, 4096, NULL));
-    REFUSED(vmem_region_with_populated(NULL, &all, on_range, NULL, NULL));
-    REFUSED(vmem_region_with_populated(region, NULL, on_range, NULL, NULL));
+    REFUSED(vmem_region_with_populated(NULL, &all, quiet_accept, NULL, NULL));
+    REFUSED(vmem_region_with_populated(region, NULL, quiet_accept, NULL, NULL));
     REFUSED(vmem_region_with_populated(region, &all, NULL, NULL, NULL));
     REFUSED(vmem_bitmap_for_each_set(NULL, 0, 1, on_run, NULL));
     REFUSED(vmem_bitmap_for_each_set(bitmap, 0, 1, NULL, NULL));
@@ -272,11 +254,12 @@ static void claims_of_nothing_are_refused(void **state)
                                              "owner", &claim, NULL),
                      0);
     assert_int_equal(vmem_discard_claim_release(claim, NULL), 0);
-    REFUSED_BY_NAME(vmem_discard_watcher_add, NULL, on_claims, NULL, &watcher);
+    REFUSED_BY_NAME(vmem_discard_watcher_add, NULL, quiet_claims, NULL,
+                    &watcher);
     REFUSED_BY_NAME(vmem_discard_watcher_add, vm, NULL, NULL, &watcher);
-    REFUSED_BY_NAME(vmem_discard_watcher_add, vm, on_claims, NULL, NULL);
+    REFUSED_BY_NAME(vmem_discard_watcher_add, vm, quiet_claims, NULL, NULL);
     assert_int_equal(
-        vmem_discard_watcher_add(vm, on_claims, NULL, &watcher, NULL), 0);
+        vmem_discard_watcher_add(vm, quiet_claims, NULL, &watcher, NULL), 0);
     assert_int_equal(vmem_discard_watcher_remove(watcher, NULL), 0);
 }
 
@@ -310,7 +293,7 @@ static void making_of_nothing_is_refused(void **state)
         .size = 4096,
     };
     const struct vmem_backing_ops ops = { .struct_size = sizeof(ops),
-                                          .discard = discard_nothing };
+                                          .discard = quiet_accept };
     const struct vmem_backing_ops no_discard = { .struct_size =
                                                      sizeof(no_discard) };
     struct vmem_region *new_region;

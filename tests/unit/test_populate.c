@@ -23,6 +23,7 @@
 #include "host/sys.h"
 #include "support/fake_sys.h"
 #include "support/host_memory.h"
+#include "support/quiet.h"
 
 #define SHARE ((size_t)VMEM_BACKING_POPULATE_SHARE)
 #define PAGE ((size_t)vmemi_sys_linux.page_size())
@@ -30,17 +31,11 @@
 
 static struct vmem_vm *vm;
 
-static void drop_log(const struct vmem_log_record *record, void *opaque)
-{
-    (void)record;
-    (void)opaque;
-}
-
 static int set_up(void **state)
 {
     const struct vmem_vm_config config = { .struct_size = sizeof(config),
                                            .name = "vm0",
-                                           .log = drop_log };
+                                           .log = quiet_log };
 
     (void)state;
     return vmem_vm_new(&config, &vm, NULL);

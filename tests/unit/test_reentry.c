@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "base/le.h"
+#include "support/quiet.h"
 #include "support/world.h"
 
 #define UNIT ((uint64_t)4096)
@@ -36,19 +37,6 @@ struct stage {
     int result;
     char failed[128];
 };
-
-static int nothing(const struct vmem_range *range, void *opaque)
-{
-    (void)range;
-    (void)opaque;
-    return 0;
-}
-
-static void ignore_claims(uint32_t claims, void *opaque)
-{
-    (void)claims;
-    (void)opaque;
-}
 
 static int count_destroys(struct stage *stage)
 {
@@ -161,7 +149,8 @@ static int call_thaw(struct stage *it)
 
 static int call_with_populated_other(struct stage *it)
 {
-    return vmem_region_with_populated(it->other, &some, nothing, NULL, NULL);
+    return vmem_region_with_populated(it->other, &some, quiet_accept, NULL,
+                                      NULL);
 }
 
 static int call_backing_new(struct stage *it)
@@ -200,7 +189,7 @@ static int call_watcher_add(struct stage *it)
 {
     struct vmem_discard_watcher *watcher;
 
-    return vmem_discard_watcher_add(it->world.vm, ignore_claims, NULL, &watcher,
+    return vmem_discard_watcher_add(it->world.vm, quiet_claims, NULL, &watcher,
                                     NULL);
 }
 
@@ -415,7 +404,8 @@ static int attempt_queries(struct stage *it)
         ASK(seen.offset == top.offset && seen.size == top.size);
         ASK(vmem_region_for_each_populated(region, &top, first_stops, &seen) ==
             0);
-        ASK(vmem_region_for_each_discarded(region, NULL, nothing, NULL) == 0);
+        ASK(vmem_region_for_each_discarded(region, NULL, quiet_accept, NULL) ==
+            0);
         ASK(vmem_region_get_backing(region) != NULL);
         ASK(vmem_region_get_size(region) == 16 * UNIT);
         ASK(vmem_backing_get_info(vmem_region_get_backing(region), &backing) ==
@@ -674,7 +664,7 @@ static void open_stage(struct stage *it)
                                              VMEM_CLAIM_NEED_COORDINATED,
                                              "claimer", &it->claim, NULL),
                      0);
-    assert_int_equal(vmem_discard_watcher_add(it->world.vm, ignore_claims, NULL,
+    assert_int_equal(vmem_discard_watcher_add(it->world.vm, quiet_claims, NULL,
                                               &it->watcher, NULL),
                      0);
     it->listener.inside = in_listener;
@@ -876,7 +866,8 @@ static int attempt_other_machine(struct stage *it)
     ASK(vmem_source_populate(source, &some, NULL) == 0);
     ASK(vmem_region_freeze(world.region, "a", NULL) == 0);
     ASK(vmem_region_thaw(world.region, "a", NULL) == 0);
-    ASK(vmem_region_for_each_populated(world.region, NULL, nothing, NULL) == 0);
+    ASK(vmem_region_for_each_populated(world.region, NULL, quiet_accept,
+                                       NULL) == 0);
     ASK(vmem_source_remove(source, NULL) == 0);
     world_close(&world);
     return 0;
@@ -940,8 +931,8 @@ static void change_everything(void)
                                "new", &claim, NULL) == 0);
     DO(vmem_discard_claim_release(claim, NULL) == 0);
     DO(vmem_region_with_populated(it->other,
-                                  &(struct vmem_range){ 8 * UNIT, 1 }, nothing,
-                                  NULL, NULL) == 0);
+                                  &(struct vmem_range){ 8 * UNIT, 1 },
+                                  quiet_accept, NULL, NULL) == 0);
     DO(vmem_device_resize(it->device, 0, NULL) == 0);
     DO(vmem_device_reset(it->device, VMEM_RESET_SYSTEM, NULL) == 0);
     recorder_destroy(&listener);

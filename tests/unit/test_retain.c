@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "core/backing.h"
+#include "support/quiet.h"
 #include "support/world.h"
 
 #define UNIT ((uint64_t)4096)
@@ -427,17 +428,11 @@ static void what_cannot_be_zeroed_either_is_not_plugged(void **state)
     close_world(&world, source);
 }
 
-static void drop_log(const struct vmem_log_record *record, void *opaque)
-{
-    (void)record;
-    (void)opaque;
-}
-
 static void without_a_zero_callback_a_stuck_block_is_not_plugged(void **state)
 {
     const struct vmem_vm_config vm_config = { .struct_size = sizeof(vm_config),
                                               .name = "vm",
-                                              .log = drop_log };
+                                              .log = quiet_log };
     const struct vmem_source_config source_config = {
         .struct_size = sizeof(source_config),
         .name = "s",

@@ -11,6 +11,7 @@
 #include "base/le.h"
 #include "base/sized.h"
 #include "support/fake_dma.h"
+#include "support/quiet.h"
 #include "support/world.h"
 
 #define UNIT ((uint64_t)4096)
@@ -27,12 +28,6 @@ struct fixture {
     struct recorder listener;
     struct fake_dma fake;
 };
-
-static void drop_log(const struct vmem_log_record *record, void *opaque)
-{
-    (void)record;
-    (void)opaque;
-}
 
 /* ---- structs that the host fills ---- */
 
@@ -163,23 +158,6 @@ static int pass_device_saved(struct fixture *it, const void *in,
     return vmem_device_load(it->device, in, &blocks, 1, err);
 }
 
-static int accept_mapping(const struct vmem_dma_mapping *mapping, void *opaque)
-{
-    (void)mapping;
-    (void)opaque;
-    return 0;
-}
-
-static int accept_unmap(uint64_t iova, uint64_t size, uint64_t *unmapped,
-                        void *opaque)
-{
-    (void)iova;
-    (void)size;
-    (void)unmapped;
-    (void)opaque;
-    return 0;
-}
-
 static void count_destroy(void *opaque)
 {
     ++*(unsigned int *)opaque;
@@ -193,8 +171,8 @@ static const struct vmem_dma_properties good_dma_properties = {
 };
 static const struct vmem_dma_ops good_dma_ops = {
     .struct_size = sizeof(good_dma_ops),
-    .map = accept_mapping,
-    .unmap = accept_unmap,
+    .map = quiet_map,
+    .unmap = quiet_unmap,
     .destroy = count_destroy,
 };
 
@@ -293,7 +271,7 @@ static const struct vmem_dma_plan_config good_plan_config = {
     .block_size = UNIT,
 };
 static const struct vmem_vm_config good_vm_config = {
-    .struct_size = sizeof(good_vm_config), .name = "vm", .log = drop_log
+    .struct_size = sizeof(good_vm_config), .name = "vm", .log = quiet_log
 };
 static const struct vmem_region_config good_region_config = {
     .struct_size = sizeof(good_region_config), .name = "r", .size = UNIT

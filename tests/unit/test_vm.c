@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "support/fake_backing.h"
+#include "support/quiet.h"
 
 static struct vmem_vm *new_vm(const char *name)
 {
@@ -45,17 +46,11 @@ static struct vmem_device *new_device(struct vmem_region *region,
     return device;
 }
 
-static void drop_log(const struct vmem_log_record *record, void *opaque)
-{
-    (void)record;
-    (void)opaque;
-}
-
 static struct vmem_vm *new_quiet_vm(void)
 {
     const struct vmem_vm_config config = { .struct_size = sizeof(config),
                                            .name = "vm",
-                                           .log = drop_log };
+                                           .log = quiet_log };
     struct vmem_vm *vm = NULL;
 
     assert_int_equal(vmem_vm_new(&config, &vm, NULL), 0);
@@ -139,12 +134,6 @@ static void a_vm_with_children_stays_and_names_them(void **state)
     fake_backing_destroy(&memory);
 }
 
-static void ignore_claims(uint32_t claims, void *opaque)
-{
-    (void)claims;
-    (void)opaque;
-}
-
 static void a_vm_with_claims_or_watchers_stays(void **state)
 {
     struct vmem_discard_watcher *watcher;
@@ -160,7 +149,7 @@ static void a_vm_with_claims_or_watchers_stays(void **state)
     assert_int_equal(err.reason, VMEM_REASON_IN_USE);
     assert_non_null(strstr(err.message, "a driver"));
     assert_int_equal(
-        vmem_discard_watcher_add(vm, ignore_claims, NULL, &watcher, NULL), 0);
+        vmem_discard_watcher_add(vm, quiet_claims, NULL, &watcher, NULL), 0);
     assert_int_equal(vmem_discard_claim_release(claim, NULL), 0);
     assert_int_equal(vmem_vm_free(vm, &err), -EBUSY);
     assert_int_equal(vmem_discard_watcher_remove(watcher, NULL), 0);
