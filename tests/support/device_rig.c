@@ -876,6 +876,16 @@ uint64_t rig_nr_memory_calls(const struct rig *rig)
            rig->memory.zero.nr_calls;
 }
 
+uint64_t rig_nr_events(const struct rig *rig, enum rig_event_kind kind)
+{
+    uint64_t count = 0;
+
+    for (guint i = 0; i < rig->events->len; i++) {
+        count += g_array_index(rig->events, struct rig_event, i).kind == kind;
+    }
+    return count;
+}
+
 uint64_t rig_nr_logs(struct rig *rig, uint32_t code)
 {
     uint64_t count = 0;

@@ -236,6 +236,7 @@ char *rig_events(struct rig *rig);
 void rig_assert_events(struct rig *rig, const char *events);
 void rig_clear_events(struct rig *rig);
 uint64_t rig_nr_memory_calls(const struct rig *rig);
+uint64_t rig_nr_events(const struct rig *rig, enum rig_event_kind kind);
 
 /* How many records of a code were logged, and the last one (or NULL). */
 uint64_t rig_nr_logs(struct rig *rig, uint32_t code);

@@ -42,16 +42,6 @@ static void plug_three_runs(struct rig *rig)
     rig_clear_events(rig);
 }
 
-static uint64_t nr_events(struct rig *rig, enum rig_event_kind kind)
-{
-    uint64_t count = 0;
-
-    for (guint i = 0; i < rig->events->len; i++) {
-        count += g_array_index(rig->events, struct rig_event, i).kind == kind;
-    }
-    return count;
-}
-
 /* A vetoed plug: those told before the veto are told discard of exactly what
  * they were told, latest listener first, the one that refused included as far
  * as it had agreed; then the memory goes back. */
@@ -199,7 +189,7 @@ static void a_plug_of_retained_blocks_survives_each_failed_discard(void **u)
         assert_int_equal(rig_plug(rig, 10, 5), ACK);
         assert_int_equal(rig->memory.zero.nr_calls, n <= 3);
         assert_true(rig->memory.zero.bytes == (n <= 3 ? RIG_BLOCK : 0));
-        assert_int_equal(nr_events(rig, RIG_MEM_DISCARD), 3);
+        assert_int_equal(rig_nr_events(rig, RIG_MEM_DISCARD), 3);
         assert_int_equal(rig_info(rig).retained_size, 0);
         rig_assert_plugged(rig, "10+5");
         rig->memory.discard.fail_at = 0;
@@ -226,8 +216,8 @@ static void a_plug_of_retained_blocks_that_cannot_be_zeroed_is_busy(void **u)
         assert_int_equal(rig->result.reason, VMEM_REASON_DISCARD_FAILED);
         assert_int_equal(rig_status(rig).busy_errno,
                          no_zero != 0 ? -ENOTSUP : -ENOMEM);
-        assert_int_equal(nr_events(rig, RIG_POPULATE), 0);
-        assert_int_equal(nr_events(rig, RIG_MEM_POPULATE), 0);
+        assert_int_equal(rig_nr_events(rig, RIG_POPULATE), 0);
+        assert_int_equal(rig_nr_events(rig, RIG_MEM_POPULATE), 0);
         rig_assert_same(rig, &shot);
         /* Never plugged with old contents; plugged once it can be cleaned. */
         rig->memory.discard.error = 0;
@@ -289,7 +279,7 @@ static void each_failed_discard_of_unplug_all_and_reset_is_retained(void **u)
         assert_int_equal(rig->nr_size_changed, 1);
         assert_int_equal(rig->nr_config_changed, 0);
         /* The other runs were discarded all the same. */
-        assert_int_equal(nr_events(rig, RIG_MEM_DISCARD), 3);
+        assert_int_equal(rig_nr_events(rig, RIG_MEM_DISCARD), 3);
         rig_check(rig);
         rig->memory.discard.error = -EIO;
         assert_int_equal(vmem_region_retry_discards(rig->region, &err), -EIO);
