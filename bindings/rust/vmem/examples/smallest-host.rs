@@ -21,8 +21,8 @@ fn main() -> vmem::Result<()> {
     let (mut request, mut response) = ([0; 24], [0; 10]);
     (request[12], request[16]) = (1, 16);
     match device.handle_request(&request, &mut response)? {
-        Verdict::Respond { .. } if response[0] == 0 => println!("answer: ack"),
-        other => println!("answer: {other:?}"),
+        Verdict::Respond { response, .. } => println!("answer: {}", response.name()),
+        other => println!("no answer: {other:?}"),
     }
     Ok(())
 }

@@ -10,6 +10,7 @@ use crate::dma::{own, Dma};
 use crate::dma_backend::Protection;
 use crate::dma_plan::{DmaVerdict, NotAttached};
 use crate::error::{check, name, Refused, Result};
+use crate::numbers::set;
 use crate::park::Raw;
 use crate::region::Region;
 use crate::Range;
@@ -71,15 +72,11 @@ impl Common {
         file: Option<(BorrowedFd<'_>, u64)>,
         flags: &[(bool, u64)],
     ) -> Result<Self> {
-        let mut all = if file.is_some() { sys::VMEM_DMA_HAS_FD } else { 0 };
-        for &(is_set, flag) in flags {
-            all |= if is_set { flag } else { 0 };
-        }
         Ok(Self {
             name: name(named)?,
             file: file.map(|(fd, _)| own(fd)).transpose()?,
             fd_offset: file.map_or(0, |(_, offset)| offset),
-            flags: all,
+            flags: set(flags) | set(&[(file.is_some(), sys::VMEM_DMA_HAS_FD)]),
         })
     }
 

@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use vmem_sys as sys;
 
-use crate::error::{check, name, plain, Result};
+use crate::error::{check, name, plain, text, Result};
 use crate::memory::{self, CustomConfig, Memory};
+use crate::numbers::{numbers, set};
 use crate::park::Raw;
 use crate::vm::{Vm, VmInner};
-use crate::{BackingStats, BackingUsage, Range};
+use crate::{BackingStats, Range};
 
 /// Kinds of memory that the library makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +23,46 @@ pub enum BackingKind {
     File,
     HugetlbAnon,
     HugetlbMemfd,
+}
+
+impl BackingKind {
+    fn raw(self) -> u32 {
+        match self {
+            Self::Anon => sys::VMEM_BACKING_ANON,
+            Self::AnonShared => sys::VMEM_BACKING_ANON_SHARED,
+            Self::Memfd => sys::VMEM_BACKING_MEMFD,
+            Self::File => sys::VMEM_BACKING_FILE,
+            Self::HugetlbAnon => sys::VMEM_BACKING_HUGETLB_ANON,
+            Self::HugetlbMemfd => sys::VMEM_BACKING_HUGETLB_MEMFD,
+        }
+    }
+
+    /// The library's word for it.
+    pub fn name(self) -> &'static str {
+        // SAFETY: any number is allowed, and the text is static.
+        unsafe { text(sys::vmem_backing_kind_name(self.raw())) }
+    }
+}
+
+numbers! {
+    /// How resident bytes were counted.
+    UsageMethod in the words of sys::vmem_usage_method_name {
+        Pagemap = VMEM_USAGE_PAGEMAP,
+        Mincore = VMEM_USAGE_MINCORE,
+        SeekData = VMEM_USAGE_SEEK_DATA,
+        StBlocks = VMEM_USAGE_ST_BLOCKS,
+        /// By [`Memory::usage`].
+        Callback = VMEM_USAGE_CALLBACK,
+    }
+}
+
+/// How much of a range occupies host memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BackingUsage {
+    /// Bytes.
+    pub resident: u64,
+    /// How they were counted.
+    pub method: UsageMethod,
 }
 
 /// Memory to be made.
@@ -39,8 +80,12 @@ pub struct BackingConfig {
     pub fd_offset: u64,
     /// Page size in bytes; 0: the usual one.
     pub page_size: u64,
-    /// Set of `VMEM_BACKING_*` flags.
-    pub flags: u64,
+    /// Map a [`BackingKind::File`] shared. Memfds and shared kinds are, without it.
+    pub shared: bool,
+    /// Discard shared files with MADV_REMOVE, of which a userfaultfd monitor hears.
+    pub prefer_remove: bool,
+    /// Populate memory before a plug is acknowledged; None: huge pages only.
+    pub populate: Option<bool>,
     /// Threads that populate a large range; 0: none besides the caller.
     pub populate_threads: u64,
 }
@@ -55,7 +100,9 @@ impl BackingConfig {
             path: None,
             fd_offset: 0,
             page_size: 0,
-            flags: 0,
+            shared: false,
+            prefer_remove: false,
+            populate: None,
             populate_threads: 0,
         }
     }
@@ -95,15 +142,13 @@ impl Backing {
             size: config.size,
             fd_offset: config.fd_offset,
             page_size: config.page_size,
-            flags: config.flags,
-            kind: match config.kind {
-                BackingKind::Anon => sys::VMEM_BACKING_ANON,
-                BackingKind::AnonShared => sys::VMEM_BACKING_ANON_SHARED,
-                BackingKind::Memfd => sys::VMEM_BACKING_MEMFD,
-                BackingKind::File => sys::VMEM_BACKING_FILE,
-                BackingKind::HugetlbAnon => sys::VMEM_BACKING_HUGETLB_ANON,
-                BackingKind::HugetlbMemfd => sys::VMEM_BACKING_HUGETLB_MEMFD,
-            },
+            flags: set(&[
+                (config.shared, sys::VMEM_BACKING_SHARED),
+                (config.prefer_remove, sys::VMEM_BACKING_PREFER_REMOVE),
+                (config.populate == Some(true), sys::VMEM_BACKING_POPULATE),
+                (config.populate == Some(false), sys::VMEM_BACKING_NO_POPULATE),
+            ]),
+            kind: config.kind.raw(),
             populate_threads: config.populate_threads,
             ..Default::default()
         };
@@ -171,12 +216,12 @@ impl Backing {
 
     /// Bytes of a range that occupy host memory.
     pub fn usage(&self, range: Range) -> Result<BackingUsage> {
-        let mut usage = BackingUsage::default();
+        let mut usage = sys::vmem_backing_usage::default();
         // SAFETY: as above.
         check(|err| unsafe {
             sys::vmem_backing_get_usage(self.as_raw(), &range, &mut usage, err)
         })?;
-        Ok(usage)
+        Ok(BackingUsage { resident: usage.resident, method: UsageMethod::from_raw(usage.method) })
     }
 
     /// Give a range back. Only while no region uses the memory.

@@ -1,31 +1,103 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! A virtio-mem device without its transport.
-use std::os::raw::{c_int, c_void};
+use std::os::raw::c_void;
 use std::sync::Arc;
 
 use vmem_sys as sys;
 
 use crate::error::{check, name, plain, room, Refused, Result};
 use crate::notify::{self, Calls, Notify};
+use crate::numbers::set;
 use crate::park::Raw;
 use crate::region::Region;
-use crate::{DeviceSaved, DeviceStats, Range, ResizeStatus};
+use crate::request::Verdict;
+use crate::resize::{Reset, ResizeStatus};
+use crate::{DeviceSaved, DeviceStats, Range};
 
-/// What a device is, as in `struct vmem_device_config`.
+/// Feature bits of the virtio device, for [`DeviceConfig::features`] and what a driver
+/// accepts.
+pub mod feature {
+    use vmem_sys as sys;
+
+    /// The node in the config space is valid.
+    pub const ACPI_PXM: u64 = sys::VMEM_DEVICE_F_ACPI_PXM;
+    /// The driver must not access unplugged memory.
+    pub const UNPLUGGED_INACCESSIBLE: u64 = sys::VMEM_DEVICE_F_UNPLUGGED_INACCESSIBLE;
+    /// Plugged memory survives suspend.
+    pub const PERSISTENT_SUSPEND: u64 = sys::VMEM_DEVICE_F_PERSISTENT_SUSPEND;
+}
+
+/// How far above the requested size the usable region reaches; its n is
+/// [`DeviceConfig::usable_headroom`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UsablePolicy {
+    /// [`UsablePolicy::Unit`] of 2 GiB.
+    #[default]
+    Default,
+    /// The whole region, always.
+    All,
+    /// The requested size rounded up to n, and n: room for one memory block of the
+    /// guest.
+    Unit,
+    /// The requested size, and n rounded up to a block; nothing when nothing is
+    /// requested.
+    Extent,
+}
+
+impl UsablePolicy {
+    fn raw(self) -> u64 {
+        u64::from(match self {
+            Self::Default => sys::VMEM_USABLE_DEFAULT,
+            Self::All => sys::VMEM_USABLE_ALL,
+            Self::Unit => sys::VMEM_USABLE_UNIT,
+            Self::Extent => sys::VMEM_USABLE_EXTENT,
+        })
+    }
+}
+
+/// What a device is.
 #[derive(Clone, Debug, Default)]
-#[allow(missing_docs)]
 pub struct DeviceConfig {
+    /// Unique in the region.
     pub name: String,
+    /// Where the region is in the guest; a multiple of the block size.
     pub gpa: u64,
+    /// Bytes, a power of two; 0: the backing's default.
     pub block_size: u64,
+    /// Bytes at the start; a multiple of the block size.
     pub requested_size: u64,
+    /// Bytes at the start; 0: what the policy says.
     pub usable_region_size: u64,
-    pub usable_policy: u64,
+    /// How far the guest may plug.
+    pub usable_policy: UsablePolicy,
+    /// Its n in bytes; 0: 2 GiB for [`UsablePolicy::Unit`].
     pub usable_headroom: u64,
+    /// Set of [`feature`] bits to offer beside `UNPLUGGED_INACCESSIBLE`, which always
+    /// is, but with `no_unplugged_inaccessible`.
     pub features: u64,
-    pub flags: u64,
+    /// NUMA node; 0 unless [`feature::ACPI_PXM`] is offered.
     pub node_id: u64,
+    /// Silence that counts as stalled; 0: [`Device::STALL_AFTER_NS`].
     pub stall_after_ns: u64,
+    /// Insist that the driver accepts [`feature::UNPLUGGED_INACCESSIBLE`].
+    pub require_inaccessible: bool,
+    /// Do not offer it: for machine types that have to look as before they had it.
+    pub no_unplugged_inaccessible: bool,
+    /// Leave the memory as it is when the device is made, for [`Device::load`].
+    pub keep_memory: bool,
+    /// Measure latencies; costs two clock readings a request.
+    pub measure_latency: bool,
+}
+
+impl DeviceConfig {
+    fn flags(&self) -> u64 {
+        set(&[
+            (self.require_inaccessible, sys::VMEM_DEVICE_REQUIRE_INACCESSIBLE),
+            (self.no_unplugged_inaccessible, sys::VMEM_DEVICE_NO_UNPLUGGED_INACCESSIBLE),
+            (self.keep_memory, sys::VMEM_DEVICE_KEEP_MEMORY),
+            (self.measure_latency, sys::VMEM_DEVICE_MEASURE_LATENCY),
+        ])
+    }
 }
 
 /// What a device is now, as in `struct vmem_device_info`.
@@ -72,44 +144,6 @@ pub(crate) unsafe fn raw_info(device: *mut sys::vmem_device) -> Result<sys::vmem
     plain(sys::vmem_device_get_info(device, &mut info), "state of a device").map(|_| info)
 }
 
-/// Who resets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reset {
-    /// The driver wrote status 0: features are forgotten, blocks stay.
-    Driver,
-    /// The machine is reset: everything is unplugged.
-    System,
-    /// Wake-up from suspend: features are forgotten, blocks stay.
-    Wakeup,
-}
-
-/// What became of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Verdict {
-    /// Push the response bytes.
-    Respond {
-        /// How many there are.
-        used_size: usize,
-        /// An `enum vmem_response_type`.
-        response: u32,
-    },
-    /// Nothing was executed, and there is no response.
-    Malformed {
-        /// An `enum vmem_malformed_reason`.
-        why: u32,
-    },
-}
-
-impl Verdict {
-    fn of(ret: c_int, result: &sys::vmem_request_result) -> Result<Self> {
-        if plain(ret, "request of a guest")? == sys::VMEM_REQUEST_MALFORMED as i32 {
-            return Ok(Self::Malformed { why: result.malformed });
-        }
-        Ok(Self::Respond { used_size: result.used_size, response: result.response })
-    }
-}
-
 /// A virtio-mem device. Freed only when its region has no listeners and is not
 /// frozen; dropped before, it is parked.
 pub struct Device {
@@ -121,6 +155,17 @@ pub struct Device {
 }
 
 impl Device {
+    /// The virtio device ID.
+    pub const VIRTIO_ID: u32 = sys::VMEM_DEVICE_VIRTIO_ID;
+    /// Bytes of the config space.
+    pub const CONFIG_SIZE: usize = sys::VMEM_DEVICE_CONFIG_SIZE;
+    /// Bytes of a request.
+    pub const REQUEST_SIZE: usize = sys::VMEM_DEVICE_REQUEST_SIZE;
+    /// Bytes of a response.
+    pub const RESPONSE_SIZE: usize = sys::VMEM_DEVICE_RESPONSE_SIZE;
+    /// Silence that counts as stalled if the config does not say.
+    pub const STALL_AFTER_NS: u64 = sys::VMEM_DEVICE_STALL_AFTER_NS;
+
     /// Make a device on a region, with everything unplugged. `()` for no
     /// notifications.
     pub fn new(
@@ -135,10 +180,10 @@ impl Device {
             block_size: config.block_size,
             requested_size: config.requested_size,
             usable_region_size: config.usable_region_size,
-            usable_policy: config.usable_policy,
+            usable_policy: config.usable_policy.raw(),
             usable_headroom: config.usable_headroom,
             features: config.features,
-            flags: config.flags,
+            flags: config.flags(),
             node_id: config.node_id,
             stall_after_ns: config.stall_after_ns,
             ..Default::default()
@@ -216,7 +261,7 @@ impl Device {
         unsafe { sys::vmem_device_get_config_generation(self.as_raw()) }
     }
 
-    /// Feature bits to offer.
+    /// [`feature`] bits to offer.
     pub fn features(&self) -> u64 {
         unsafe { sys::vmem_device_get_features(self.as_raw()) }
     }
@@ -240,12 +285,7 @@ impl Device {
 
     /// Reset it.
     pub fn reset(&self, kind: Reset) -> Result<()> {
-        let kind = match kind {
-            Reset::Driver => sys::VMEM_RESET_DRIVER,
-            Reset::System => sys::VMEM_RESET_SYSTEM,
-            Reset::Wakeup => sys::VMEM_RESET_WAKEUP,
-        };
-        check(|err| unsafe { sys::vmem_device_reset(self.as_raw(), kind, err) }).map(drop)
+        check(|err| unsafe { sys::vmem_device_reset(self.as_raw(), kind.raw(), err) }).map(drop)
     }
 
     /// What it is now, from one moment.
@@ -295,9 +335,9 @@ impl Device {
 
     /// How a resize goes.
     pub fn resize_status(&self) -> Result<ResizeStatus> {
-        let mut status = ResizeStatus::default();
+        let mut status = sys::vmem_resize_status::default();
         let ret = unsafe { sys::vmem_device_get_resize_status(self.as_raw(), &mut status) };
-        plain(ret, "status of a resize").map(|_| status)
+        plain(ret, "status of a resize").map(|_| ResizeStatus::new(&status))
     }
 
     /// Look whether a resize has stalled, and notify. For a timer.

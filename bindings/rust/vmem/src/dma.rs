@@ -11,6 +11,7 @@ use crate::attachment::Attachment;
 use crate::dma_backend::{self, DmaBackend};
 use crate::dma_plan::limit;
 use crate::error::{check, name, plain, text, Error, Result};
+use crate::numbers::set;
 use crate::park::Raw;
 use crate::vm::{Vm, VmInner};
 use crate::walk::Walk;
@@ -21,13 +22,13 @@ use crate::{DmaStats, Range};
 pub struct DmaConfig {
     /// Appears in diagnostics.
     pub name: String,
-    /// Most mappings; 0: as the backend says; `VMEM_DMA_UNLIMITED`: do not count.
+    /// Most mappings; 0: as the backend says; [`DmaConfig::UNLIMITED`]: do not count.
     pub max_mappings: u64,
     /// Of these, left to the host's own use.
     pub reserved_mappings: u64,
     /// Most bytes mapped; 0: no limit.
     pub max_pinned_size: u64,
-    /// Most mappings of a virtual IOMMU; 0: `VMEM_DMA_GUEST_MAPPINGS`.
+    /// Most mappings of a virtual IOMMU; 0: [`DmaConfig::GUEST_MAPPINGS`].
     pub max_guest_mappings: u64,
     /// Time each call of the backend.
     pub measure_latency: bool,
@@ -37,6 +38,11 @@ pub struct DmaConfig {
 }
 
 impl DmaConfig {
+    /// A number of mappings that is not counted.
+    pub const UNLIMITED: u64 = sys::VMEM_DMA_UNLIMITED;
+    /// Most mappings of a virtual IOMMU if the config does not say.
+    pub const GUEST_MAPPINGS: u64 = sys::VMEM_DMA_GUEST_MAPPINGS;
+
     /// A mapper of that name, all else as usual.
     pub fn new(name: &str) -> Self {
         Self { name: name.into(), ..Self::default() }
@@ -51,8 +57,10 @@ impl DmaConfig {
             reserved_mappings: self.reserved_mappings,
             max_pinned_size: self.max_pinned_size,
             max_guest_mappings: self.max_guest_mappings,
-            flags: if self.measure_latency { sys::VMEM_DMA_MEASURE_LATENCY } else { 0 }
-                | if self.no_claim { sys::VMEM_DMA_NO_CLAIM } else { 0 },
+            flags: set(&[
+                (self.measure_latency, sys::VMEM_DMA_MEASURE_LATENCY),
+                (self.no_claim, sys::VMEM_DMA_NO_CLAIM),
+            ]),
             ..Default::default()
         })
     }
@@ -77,16 +85,12 @@ pub struct DmaProperties {
 
 impl DmaProperties {
     fn raw(&self) -> sys::vmem_dma_properties {
-        let mut flags = 0;
-        for (is_set, flag) in [
-            (self.exact_unmap, sys::VMEM_DMA_EXACT_UNMAP),
-            (self.needs_fd, sys::VMEM_DMA_NEEDS_FD),
-            (self.no_parts, sys::VMEM_DMA_NO_PARTS),
-        ] {
-            flags |= if is_set { flag } else { 0 };
-        }
         sys::vmem_dma_properties {
-            flags,
+            flags: set(&[
+                (self.exact_unmap, sys::VMEM_DMA_EXACT_UNMAP),
+                (self.needs_fd, sys::VMEM_DMA_NEEDS_FD),
+                (self.no_parts, sys::VMEM_DMA_NO_PARTS),
+            ]),
             page_sizes: self.page_sizes,
             max_size: self.max_size,
             mapping_limit: self.mapping_limit,
@@ -119,7 +123,9 @@ pub struct DmaInfo {
     pub reserved_mappings: u64,
     pub max_pinned_size: Option<u64>,
     pub max_guest_mappings: u64,
-    pub properties: u64,
+    pub exact_unmap: bool,
+    pub needs_fd: bool,
+    pub no_parts: bool,
     pub nr_attachments: u64,
 }
 
@@ -280,7 +286,9 @@ impl Dma {
             reserved_mappings: info.reserved_mappings,
             max_pinned_size: limit(info.max_pinned_size),
             max_guest_mappings: info.max_guest_mappings,
-            properties: info.properties,
+            exact_unmap: info.properties & sys::VMEM_DMA_EXACT_UNMAP != 0,
+            needs_fd: info.properties & sys::VMEM_DMA_NEEDS_FD != 0,
+            no_parts: info.properties & sys::VMEM_DMA_NO_PARTS != 0,
             nr_attachments: info.nr_attachments,
         })
     }

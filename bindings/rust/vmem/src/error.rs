@@ -6,91 +6,48 @@ use std::os::raw::{c_char, c_int};
 
 use vmem_sys as sys;
 
+use crate::numbers::numbers;
 use crate::Range;
 
 /// A result of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Why a call failed; stable across releases.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-#[allow(missing_docs)]
-pub enum Reason {
-    None,
-    Argument,
-    StructSize,
-    StructTail,
-    Alignment,
-    Range,
-    Overflow,
-    NoMemory,
-    InUse,
-    Reentered,
-    Frozen,
-    ListenerVeto,
-    PopulateFailed,
-    DiscardFailed,
-    ClaimConflict,
-    Duplicate,
-    NotFound,
-    NotPopulated,
-    ReadOnly,
-    Sealed,
-    Unsupported,
-    Mismatch,
-    Os,
-    Budget,
-    MapFailed,
-    UnmapFailed,
-    /// Of a newer library.
-    Unknown(u32),
+numbers! {
+    /// Why a call failed; stable across releases.
+    Reason in the words of sys::vmem_reason_name {
+        None = VMEM_REASON_NONE,
+        Argument = VMEM_REASON_ARGUMENT,
+        StructSize = VMEM_REASON_STRUCT_SIZE,
+        StructTail = VMEM_REASON_STRUCT_TAIL,
+        Alignment = VMEM_REASON_ALIGNMENT,
+        Range = VMEM_REASON_RANGE,
+        Overflow = VMEM_REASON_OVERFLOW,
+        NoMemory = VMEM_REASON_NO_MEMORY,
+        InUse = VMEM_REASON_IN_USE,
+        Reentered = VMEM_REASON_REENTERED,
+        Frozen = VMEM_REASON_FROZEN,
+        ListenerVeto = VMEM_REASON_LISTENER_VETO,
+        PopulateFailed = VMEM_REASON_POPULATE_FAILED,
+        DiscardFailed = VMEM_REASON_DISCARD_FAILED,
+        ClaimConflict = VMEM_REASON_CLAIM_CONFLICT,
+        Duplicate = VMEM_REASON_DUPLICATE,
+        NotFound = VMEM_REASON_NOT_FOUND,
+        NotPopulated = VMEM_REASON_NOT_POPULATED,
+        ReadOnly = VMEM_REASON_READ_ONLY,
+        Sealed = VMEM_REASON_SEALED,
+        Unsupported = VMEM_REASON_UNSUPPORTED,
+        Mismatch = VMEM_REASON_MISMATCH,
+        Os = VMEM_REASON_OS,
+        Budget = VMEM_REASON_BUDGET,
+        MapFailed = VMEM_REASON_MAP_FAILED,
+        UnmapFailed = VMEM_REASON_UNMAP_FAILED,
+    }
 }
 
-const REASONS: [(u32, Reason); 26] = [
-    (sys::VMEM_REASON_NONE, Reason::None),
-    (sys::VMEM_REASON_ARGUMENT, Reason::Argument),
-    (sys::VMEM_REASON_STRUCT_SIZE, Reason::StructSize),
-    (sys::VMEM_REASON_STRUCT_TAIL, Reason::StructTail),
-    (sys::VMEM_REASON_ALIGNMENT, Reason::Alignment),
-    (sys::VMEM_REASON_RANGE, Reason::Range),
-    (sys::VMEM_REASON_OVERFLOW, Reason::Overflow),
-    (sys::VMEM_REASON_NO_MEMORY, Reason::NoMemory),
-    (sys::VMEM_REASON_IN_USE, Reason::InUse),
-    (sys::VMEM_REASON_REENTERED, Reason::Reentered),
-    (sys::VMEM_REASON_FROZEN, Reason::Frozen),
-    (sys::VMEM_REASON_LISTENER_VETO, Reason::ListenerVeto),
-    (sys::VMEM_REASON_POPULATE_FAILED, Reason::PopulateFailed),
-    (sys::VMEM_REASON_DISCARD_FAILED, Reason::DiscardFailed),
-    (sys::VMEM_REASON_CLAIM_CONFLICT, Reason::ClaimConflict),
-    (sys::VMEM_REASON_DUPLICATE, Reason::Duplicate),
-    (sys::VMEM_REASON_NOT_FOUND, Reason::NotFound),
-    (sys::VMEM_REASON_NOT_POPULATED, Reason::NotPopulated),
-    (sys::VMEM_REASON_READ_ONLY, Reason::ReadOnly),
-    (sys::VMEM_REASON_SEALED, Reason::Sealed),
-    (sys::VMEM_REASON_UNSUPPORTED, Reason::Unsupported),
-    (sys::VMEM_REASON_MISMATCH, Reason::Mismatch),
-    (sys::VMEM_REASON_OS, Reason::Os),
-    (sys::VMEM_REASON_BUDGET, Reason::Budget),
-    (sys::VMEM_REASON_MAP_FAILED, Reason::MapFailed),
-    (sys::VMEM_REASON_UNMAP_FAILED, Reason::UnmapFailed),
-];
-
 impl Reason {
-    /// From an `enum vmem_reason`.
-    pub fn from_raw(raw: u32) -> Self {
-        let known = REASONS.iter().find(|known| known.0 == raw);
-        known.map_or(Self::Unknown(raw), |known| known.1)
-    }
-
-    /// The library's word for it; "unknown" if it has none.
-    pub fn name(self) -> &'static str {
-        let known = REASONS.iter().find(|known| known.1 == self);
-        let raw = match (known, self) {
-            (None, Self::Unknown(raw)) => raw,
-            (known, _) => known.map_or(u32::MAX, |known| known.0),
-        };
-        // SAFETY: any number is allowed, and the text is static.
-        unsafe { text(sys::vmem_reason_name(raw)) }
+    /// None for a number that says that there is none.
+    pub(crate) fn some(raw: u32) -> Option<Self> {
+        Some(Self::from_raw(raw)).filter(|&reason| reason != Self::None)
     }
 }
 

@@ -22,6 +22,10 @@
 //! there, changes to any region of the machine do not. Note what is to be done, and
 //! do it later.
 //!
+//! **Numbers** that stand for something are enums, with the library's word for each;
+//! flags are members of their own. Counters are the library's: an array of them is
+//! indexed by the `raw()` of an enum.
+//!
 //! **Threads.** Handles are [`Send`] and [`Sync`], but a [`Bitmap`] is its user's to
 //! lock and only [`Send`]. Callbacks run on whatever thread changes the region, so
 //! traits ask for [`Send`], and for [`Sync`] where calls may overlap.
@@ -50,42 +54,45 @@ mod inventory;
 mod listener;
 mod log;
 mod memory;
-pub mod names;
 mod notify;
+mod numbers;
 mod park;
 #[cfg(doctest)]
 mod refused;
 mod region;
+mod request;
+mod resize;
 mod source;
+mod trace;
 mod vm;
 mod walk;
 
 pub use attachment::{AttachConfig, Attachment, StaticConfig};
-pub use backing::{Backing, BackingConfig, BackingKind};
+pub use backing::{Backing, BackingConfig, BackingKind, BackingUsage, UsageMethod};
 pub use bitmap::{Bitmap, BitmapState};
 pub use call::PANICKED;
 pub use claim::{Claim, ClaimKind, Watcher};
-pub use device::{Device, DeviceConfig, DeviceInfo, Reset, Verdict};
+pub use device::{feature, Device, DeviceConfig, DeviceInfo, UsablePolicy};
 pub use dma::{Dma, DmaConfig, DmaInfo, DmaKind, DmaProperties, DmaRun};
 pub use dma_backend::{DmaBackend, DmaMapping, Protection};
 pub use dma_plan::{Bound, DmaPlan, DmaVerdict, Fit, NotAttached};
 pub use error::{Error, Reason, Refused, Result};
 pub use freeze::Freeze;
 pub use listener::{Listener, ListenerConfig, ListenerHandle, Veto};
-pub use log::{Blame, Level, LogRecord};
+pub use log::{Blame, Level, LogCode, LogRecord};
 pub use memory::{CustomConfig, Memory};
 pub use notify::Notify;
 pub use region::{Region, RegionInfo};
+pub use request::{BlockState, Malformed, RequestType, Response, Verdict};
+pub use resize::{Busy, Reset, ResizeState, ResizeStatus, Stall};
 pub use source::{Source, SourceConfig, SourceInfo};
+pub use trace::{TraceEvent, Traced};
 pub use vm::{Vm, VmConfig};
 pub use vmem_sys::vmem_backing_stats as BackingStats;
-pub use vmem_sys::vmem_backing_usage as BackingUsage;
 pub use vmem_sys::vmem_device_saved as DeviceSaved;
 pub use vmem_sys::vmem_device_stats as DeviceStats;
 pub use vmem_sys::vmem_dma_stats as DmaStats;
 pub use vmem_sys::vmem_range as Range;
-pub use vmem_sys::vmem_resize_status as ResizeStatus;
-pub use vmem_sys::vmem_trace_event as TraceEvent;
 
 /// Version of the library that is running, "MAJOR.MINOR.PATCH".
 pub fn version() -> &'static str {

@@ -7,6 +7,7 @@ use vmem_sys as sys;
 
 use crate::call::{Panics, PANICKED};
 use crate::error::{check, name, Refused, Result};
+use crate::numbers::set;
 use crate::park::Raw;
 use crate::region::Region;
 use crate::Range;
@@ -151,7 +152,7 @@ impl ListenerHandle {
             name: named.as_ptr(),
             window: config.window.unwrap_or_default(),
             granularity: config.granularity,
-            flags: if config.exact { sys::VMEM_LISTENER_EXACT_DISCARD } else { 0 },
+            flags: set(&[(config.exact, sys::VMEM_LISTENER_EXACT_DISCARD)]),
             ..Default::default()
         };
         let ops = sys::vmem_listener_ops {

@@ -3,6 +3,7 @@
 use vmem_sys as sys;
 
 use crate::error::text;
+use crate::numbers::numbers;
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,6 +25,20 @@ pub enum Blame {
     Vmem,
 }
 
+impl Level {
+    /// The library's word for it.
+    pub fn name(self) -> &'static str {
+        let raw = match self {
+            Self::Debug => sys::VMEM_LOG_DEBUG,
+            Self::Info => sys::VMEM_LOG_INFO,
+            Self::Warning => sys::VMEM_LOG_WARNING,
+            Self::Error => sys::VMEM_LOG_ERROR,
+        };
+        // SAFETY: any number is allowed, and the text is static.
+        unsafe { text(sys::vmem_log_level_name(raw)) }
+    }
+}
+
 impl Blame {
     /// The library's word for it.
     pub fn name(self) -> &'static str {
@@ -33,8 +48,42 @@ impl Blame {
             Self::Os => sys::VMEM_BLAME_OS,
             Self::Vmem => sys::VMEM_BLAME_VMEM,
         };
-        // SAFETY: any number is allowed, and the text is static.
+        // SAFETY: as above.
         unsafe { text(sys::vmem_blame_name(raw)) }
+    }
+}
+
+numbers! {
+    /// What a record is about.
+    LogCode {
+        /// Request without meaning.
+        Malformed = VMEM_LOG_CODE_MALFORMED,
+        /// Request answered ERROR.
+        GuestError = VMEM_LOG_CODE_GUEST_ERROR,
+        /// Request answered BUSY, and why.
+        Busy = VMEM_LOG_CODE_BUSY,
+        /// Unplugged memory stays allocated.
+        Retained = VMEM_LOG_CODE_RETAINED,
+        /// Retained memory was zeroed by writing.
+        Zeroed = VMEM_LOG_CODE_ZEROED,
+        /// The driver's features were refused.
+        Features = VMEM_LOG_CODE_FEATURES,
+        /// The block size may be too small.
+        SmallBlocks = VMEM_LOG_CODE_SMALL_BLOCKS,
+        /// Reading unplugged memory allocates.
+        ReadAllocates = VMEM_LOG_CODE_READ_ALLOCATES,
+        /// A privately mapped file is punched.
+        FileModified = VMEM_LOG_CODE_FILE_MODIFIED,
+        /// The driver wrote config space.
+        ConfigWrite = VMEM_LOG_CODE_CONFIG_WRITE,
+        /// A description was not checked.
+        Unverified = VMEM_LOG_CODE_UNVERIFIED,
+        /// Nothing can be mapped, and why.
+        DmaRefused = VMEM_LOG_CODE_DMA_REFUSED,
+        /// What is discarded stays mapped.
+        DmaStuck = VMEM_LOG_CODE_DMA_STUCK,
+        /// A limit of a mapper is near.
+        DmaNear = VMEM_LOG_CODE_DMA_NEAR,
     }
 }
 
@@ -45,8 +94,8 @@ pub struct LogRecord<'a> {
     pub level: Level,
     /// Whose fault it is.
     pub blame: Blame,
-    /// An `enum vmem_log_code`.
-    pub code: u32,
+    /// What it is about.
+    pub code: LogCode,
     /// Records of this code dropped before this one.
     pub suppressed: u32,
     /// Name of the object it is about.
@@ -72,7 +121,7 @@ impl<'a> LogRecord<'a> {
                 sys::VMEM_BLAME_OS => Blame::Os,
                 _ => Blame::Vmem,
             },
-            code: raw.code,
+            code: LogCode::from_raw(raw.code),
             suppressed: raw.suppressed,
             object: text(raw.object),
             message: text(raw.message),

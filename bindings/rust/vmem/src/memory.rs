@@ -9,6 +9,7 @@ use vmem_sys as sys;
 use crate::call::Panics;
 use crate::error::{check, name, Result};
 use crate::listener::Veto;
+use crate::numbers::set;
 use crate::vm::Vm;
 use crate::Range;
 
@@ -44,8 +45,8 @@ pub struct CustomConfig {
     pub size: u64,
     /// Smallest unit of a discard; 0: the kernel's base page.
     pub page_size: u64,
-    /// `VMEM_BACKING_POPULATE` or 0.
-    pub flags: u64,
+    /// Populate memory before a plug is acknowledged.
+    pub populate: bool,
 }
 
 struct State {
@@ -94,7 +95,7 @@ pub(crate) fn make(
         name: named.as_ptr(),
         size: config.size,
         page_size: config.page_size,
-        flags: config.flags,
+        flags: set(&[(config.populate, sys::VMEM_BACKING_POPULATE)]),
         ..Default::default()
     };
     let ops = sys::vmem_backing_ops {

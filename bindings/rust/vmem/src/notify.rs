@@ -6,7 +6,8 @@ use std::sync::Arc;
 use vmem_sys as sys;
 
 use crate::call::{notify, Notified, Panics};
-use crate::{ResizeStatus, TraceEvent};
+use crate::resize::ResizeStatus;
+use crate::trace::TraceEvent;
 
 /// Notifications, after all locks are dropped: any call is legal in them, freeing
 /// the device included. They may overlap, on any threads; freeing a device waits for
@@ -51,12 +52,12 @@ unsafe extern "C" fn size_changed(plugged_size: u64, opaque: *mut c_void) {
     notify::<Calls>(opaque, |to| to.notify.size_changed(plugged_size));
 }
 
-unsafe extern "C" fn resize_changed(status: *const ResizeStatus, opaque: *mut c_void) {
-    notify::<Calls>(opaque, |to| to.notify.resize_changed(&*status));
+unsafe extern "C" fn resize_changed(status: *const sys::vmem_resize_status, opaque: *mut c_void) {
+    notify::<Calls>(opaque, |to| to.notify.resize_changed(&ResizeStatus::new(&*status)));
 }
 
-unsafe extern "C" fn trace(event: *const TraceEvent, opaque: *mut c_void) {
-    notify::<Calls>(opaque, |to| to.notify.trace(&*event));
+unsafe extern "C" fn trace(event: *const sys::vmem_trace_event, opaque: *mut c_void) {
+    notify::<Calls>(opaque, |to| to.notify.trace(&TraceEvent::new(&*event)));
 }
 
 /// The callbacks, and what their opaque points at.

@@ -3,6 +3,7 @@
 use vmem_sys as sys;
 
 use crate::error::{check, name, plain, text, Refused, Result};
+use crate::numbers::set;
 use crate::park::Raw;
 use crate::region::Region;
 use crate::Range;
@@ -43,12 +44,13 @@ pub struct Source {
 impl Source {
     pub(crate) fn add(region: &Region, config: &SourceConfig) -> Result<Self> {
         let named = name(&config.name)?;
-        let discards = if config.discards { sys::VMEM_SOURCE_DISCARDS } else { 0 };
-        let populated = if config.populated { sys::VMEM_SOURCE_POPULATED } else { 0 };
         let raw = sys::vmem_source_config {
             name: named.as_ptr(),
             block_size: config.block_size,
-            flags: discards | populated,
+            flags: set(&[
+                (config.discards, sys::VMEM_SOURCE_DISCARDS),
+                (config.populated, sys::VMEM_SOURCE_POPULATED),
+            ]),
             ..Default::default()
         };
         let mut out = std::ptr::null_mut();

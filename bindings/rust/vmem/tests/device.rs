@@ -18,7 +18,8 @@ impl Notify for Scribe {
     }
 
     fn resize_changed(&self, status: &ResizeStatus) {
-        self.0.lock().unwrap().push(format!("resize {} {}", status.state, status.reason));
+        let stall = status.stall.map_or("", Stall::name);
+        self.0.lock().unwrap().push(format!("resize {} {stall}", status.state.name()));
     }
 }
 
@@ -50,7 +51,7 @@ fn a_device_is_read_written_and_asked() {
     dev.set_driver_features(dev.features()).unwrap();
     dev.handle_request(&request(0, 2), &mut [0; 10]).unwrap();
     let status = dev.resize_status().unwrap();
-    assert_eq!((status.state, status.plugged_size), (vmem_sys::VMEM_RESIZE_IDLE, 2 * MIB));
+    assert_eq!((status.state, status.plugged_size), (ResizeState::Idle, 2 * MIB));
     assert!(take(&told).contains(&"size 2".into()));
     assert_eq!(dev.page_bitmap(None, MIB).unwrap(), [0b11]);
     assert_eq!(dev.page_bitmap(Some(range(1, 4)), MIB / 2).unwrap(), [0b11]);
@@ -80,12 +81,79 @@ fn a_resize_that_nobody_answers_stalls_when_it_is_looked_at() {
     dev.set_driver_features(dev.features()).unwrap();
     dev.resize(MIB).unwrap();
     take(&told);
-    *now.lock().unwrap() += vmem_sys::VMEM_DEVICE_STALL_AFTER_NS;
+    *now.lock().unwrap() += Device::STALL_AFTER_NS;
     dev.poll_resize().unwrap();
-    let stalled = (vmem_sys::VMEM_RESIZE_STALLED, vmem_sys::VMEM_STALL_GUEST_SILENT);
-    assert_eq!(take(&told), [format!("resize {} {}", stalled.0, stalled.1)]);
+    assert_eq!(take(&told), ["resize stalled guest-silent"]);
     let status = dev.resize_status().unwrap();
-    assert_eq!((status.state, status.reason), stalled);
+    assert_eq!((status.state, status.stall), (ResizeState::Stalled, Some(Stall::GuestSilent)));
+    assert_eq!((status.requested_ns, status.busy), (1, None));
+}
+
+#[test]
+fn whoever_keeps_a_guest_waiting_has_a_name() {
+    let vm = vm();
+    let ram = region(&vm);
+    let dev = device(&ram, "vmem0", ());
+    dev.set_driver_features(dev.features()).unwrap();
+    dev.resize(2 * MIB).unwrap();
+    let freeze = ram.freeze("migration").unwrap();
+    let busy = |reason| Verdict::Respond {
+        used_size: Device::RESPONSE_SIZE,
+        request: RequestType::Plug,
+        response: Response::Busy,
+        reason: Some(reason),
+    };
+    assert_eq!(dev.handle_request(&request(0, 2), &mut [0; 10]).unwrap(), busy(Reason::Frozen));
+    let status = dev.resize_status().unwrap();
+    assert_eq!((status.state, status.stall), (ResizeState::Stalled, Some(Stall::HostBusy)));
+    let by = Busy { reason: Reason::Frozen, code: -16, by: "migration".into() };
+    assert_eq!(status.busy, Some(by));
+    drop(freeze);
+    let vetoes = Recorder { told: Told::default(), vetoes: true };
+    let _listener = ram.add_listener(&named("vfio"), vetoes).unwrap();
+    let verdict = dev.handle_request(&request(0, 2), &mut [0; 10]).unwrap();
+    assert_eq!(verdict, busy(Reason::ListenerVeto));
+    let by = Busy { reason: Reason::ListenerVeto, code: -16, by: "vfio".into() };
+    assert_eq!(dev.resize_status().unwrap().busy, Some(by));
+}
+
+#[test]
+fn a_device_is_made_as_its_config_says() {
+    let vm = vm();
+    let made = |config: DeviceConfig| {
+        let ram = Region::without_memory(&vm, "ram", 8192 * MIB).unwrap();
+        let config =
+            DeviceConfig { name: "vmem0".into(), gpa: 4096 * MIB, block_size: MIB, ..config };
+        Device::new(&ram, &config, ())
+    };
+    let of = |config: DeviceConfig| {
+        let info = made(config).unwrap().info().unwrap();
+        (info.features, info.usable_region_size / MIB)
+    };
+    let config = DeviceConfig::default;
+    assert_eq!(of(config()), (feature::UNPLUGGED_INACCESSIBLE, 2048));
+    let features = feature::ACPI_PXM | feature::PERSISTENT_SUSPEND;
+    let old = DeviceConfig { features, no_unplugged_inaccessible: true, ..config() };
+    assert_eq!(of(old), (features, 2048));
+    for (usable_policy, size) in
+        [(UsablePolicy::All, 8192), (UsablePolicy::Unit, 128), (UsablePolicy::Extent, 0)]
+    {
+        let config = DeviceConfig { usable_policy, usable_headroom: 128 * MIB, ..config() };
+        assert_eq!(of(config).1, size);
+    }
+    let insists = made(DeviceConfig { require_inaccessible: true, ..config() }).unwrap();
+    assert_eq!(insists.set_driver_features(0).unwrap_err().code(), -95);
+    drop(insists);
+    let measures = made(DeviceConfig { measure_latency: true, ..config() }).unwrap();
+    measures.handle_request(&request(2, 0), &mut [0; 10]).unwrap();
+    let stats = measures.stats().unwrap();
+    let (asked, told) = (RequestType::UnplugAll.raw() as usize, Response::Ack.raw() as usize);
+    assert_eq!(stats.nr_requests[asked][told], 1);
+    assert_ne!(stats.latency_total_ns[asked], 0);
+    drop(measures);
+    let both =
+        DeviceConfig { require_inaccessible: true, no_unplugged_inaccessible: true, ..config() };
+    assert_eq!(made(both).err().unwrap().code(), -22);
 }
 
 #[test]
@@ -109,44 +177,56 @@ fn a_device_becomes_the_same_as_another() {
 }
 
 /// Writes down the trace.
-struct Tracer(Told);
+#[derive(Default)]
+struct Tracer(Arc<Mutex<Vec<(TraceEvent, String)>>>);
 
 impl Notify for Tracer {
     fn trace(&self, event: &TraceEvent) {
-        // A struct that lies about its size is not believed.
-        let event = TraceEvent { struct_size: usize::MAX, time_ns: 5_000_000_000, ..*event };
-        self.0.lock().unwrap().push(names::trace_line(&event, "vmem 0").unwrap());
+        let line = event.line("vmem 0").unwrap_or_default();
+        self.0.lock().unwrap().push((*event, line));
     }
 }
 
 #[test]
-fn numbers_have_names_and_events_are_lines() {
-    let (vm, told) = (vm(), Told::default());
-    let ram = region(&vm);
-    let dev = device(&ram, "vmem0", Tracer(told.clone()));
+fn what_happens_is_traced_and_is_a_line() {
+    let vm = VmConfig::new("guest").log(|_| ()).clock_ns(|| 5_000_000_000).build().unwrap();
+    let (tracer, ram) = (Tracer::default(), region(&vm));
+    let told = tracer.0.clone();
+    let dev = device(&ram, "vmem0", tracer);
+    let last = || told.lock().unwrap().last().map(|(event, _)| event.what()).unwrap();
     dev.resize(2 * MIB).unwrap();
-    dev.handle_request(&request(0, 2), &mut [0; 10]).unwrap();
-    let lines = take(&told);
-    assert_eq!(lines.last().unwrap(), "5.000000 vmem_0 plug 0x100000000 2 ack\n");
-    let error = names::trace_line(&TraceEvent::default(), "vmem0").unwrap_err();
-    assert_eq!(error.code(), -22);
-    assert!(names::trace_line(&TraceEvent::default(), "\0").is_err());
-
-    use vmem::vmem_sys as sys;
-    for (name, expected) in [
-        (names::request_type(sys::VMEM_REQUEST_STATE), "state"),
-        (names::response_type(sys::VMEM_RESPONSE_NACK), "nack"),
-        (names::block_state(sys::VMEM_STATE_MIXED), "mixed"),
-        (names::reset_kind(sys::VMEM_RESET_SYSTEM), "system"),
-        (names::resize_state(sys::VMEM_RESIZE_GROWING), "growing"),
-        (names::resize_stall(sys::VMEM_STALL_GUEST_SILENT), "guest-silent"),
-        (names::usage_method(sys::VMEM_USAGE_ST_BLOCKS), "st-blocks"),
-        (names::backing_kind(sys::VMEM_BACKING_MEMFD), "memfd"),
-        (names::log_level(sys::VMEM_LOG_WARNING), "warning"),
-        (names::log_level(4711), "unknown"),
-    ] {
-        assert_eq!(name, expected);
-    }
+    assert_eq!(last(), Traced::Resize { size: 2 * MIB, code: 0 });
+    let asked = |kind, nr_blocks| {
+        dev.handle_request(&request(kind, nr_blocks), &mut [0; 10]).unwrap();
+        last()
+    };
+    let done = |request, response, state, reason| {
+        let (gpa, nr_blocks) = (4096 * MIB, 2);
+        Traced::Request { request, gpa, nr_blocks, response, state, reason }
+    };
+    assert_eq!(asked(0, 2), done(RequestType::Plug, Response::Ack, None, None));
+    let (event, line) = told.lock().unwrap().last().cloned().unwrap();
+    assert_eq!(line, "5.000000 vmem_0 plug 0x100000000 2 ack\n");
+    let (nr, ns) = (event.sequence(), event.time_ns());
+    let words = format!("TraceEvent {{ sequence: {nr}, time_ns: {ns}, what: Request {{ ");
+    assert!(ns == 5_000_000_000 && format!("{event:?}").starts_with(&words), "{event:?}");
+    let state = Some(BlockState::Plugged);
+    assert_eq!(asked(3, 2), done(RequestType::State, Response::Ack, state, None));
+    assert_eq!(asked(0, 2), done(RequestType::Plug, Response::Error, None, None));
+    let freeze = ram.freeze("migration").unwrap();
+    assert_eq!(last(), Traced::Freeze { frozen: true });
+    let reason = Some(Reason::Frozen);
+    assert_eq!(asked(1, 2), done(RequestType::Unplug, Response::Busy, None, reason));
+    dev.reset(Reset::System).unwrap_err();
+    assert_eq!(last(), Traced::Reset { kind: Reset::System, code: -16, reason });
+    drop(freeze);
+    assert_eq!(last(), Traced::Freeze { frozen: false });
+    let (saved, blocks) = dev.save().unwrap();
+    dev.load(&saved, &blocks).unwrap();
+    assert_eq!(last(), Traced::Load { size: 2 * MIB });
+    let sequence: Vec<u64> =
+        told.lock().unwrap().iter().map(|(event, _)| event.sequence()).collect();
+    assert!(sequence.windows(2).all(|pair| pair[1] == pair[0] + 1), "{sequence:?}");
 }
 
 #[test]

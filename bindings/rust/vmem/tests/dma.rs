@@ -48,7 +48,8 @@ fn a_budget_is_judged_before_anything_is_mapped() {
     let (_, ram, _blocks) = memory(&vm);
     let properties = DmaProperties { exact_unmap: true, mapping_limit: 9, ..Default::default() };
     let dma = custom(&vm, &properties, &iommu);
-    assert_eq!(dma.info().unwrap().properties, vmem_sys::VMEM_DMA_EXACT_UNMAP);
+    let info = dma.info().unwrap();
+    assert_eq!((info.exact_unmap, info.needs_fd, info.no_parts), (true, false, false));
     let mut window = at(4096);
     window.requested_size = 16 * MIB;
     let refused = dma.attach(&ram, &window).err().unwrap();

@@ -174,7 +174,10 @@ fn handles_go_to_other_threads() {
                         request[16] = 4;
                         let mut response = [0xff; 10];
                         let verdict = dev.handle_request(&request, &mut response).unwrap();
-                        assert!(matches!(verdict, Verdict::Respond { response: 0, .. }));
+                        assert!(matches!(
+                            verdict,
+                            Verdict::Respond { response: Response::Ack, .. }
+                        ));
                         assert_eq!(response[0], 0);
                     }
                 }
@@ -183,7 +186,7 @@ fn handles_go_to_other_threads() {
         .collect();
     threads.into_iter().for_each(|thread| thread.join().unwrap());
     let verdict = dev.handle_request(&[0; 5], &mut [0; 10]).unwrap();
-    assert_eq!(verdict, Verdict::Malformed { why: vmem_sys::VMEM_MALFORMED_SHORT_REQUEST });
+    assert_eq!(verdict, Verdict::Malformed { why: Malformed::ShortRequest });
     assert_eq!(dev.stats().unwrap().nr_requests[0][0], 200);
     assert_eq!(take(&told).len(), 400);
     drop((dev, listener));
@@ -284,7 +287,7 @@ fn log_and_clock_of_the_host_are_used_and_may_panic() {
     let writes = lines.clone();
     let vm = VmConfig::new("guest")
         .log(move |record| {
-            writes.lock().unwrap().push((record.blame, record.object.to_owned()));
+            writes.lock().unwrap().push((record.code, record.blame, record.object.to_owned()));
             panic!("the sink is full");
         })
         .clock_ns(|| panic!("no clock"))
@@ -293,6 +296,6 @@ fn log_and_clock_of_the_host_are_used_and_may_panic() {
     let ram = region(&vm);
     let dev = device(&ram, "vmem0", ());
     dev.handle_request(&[9; 24], &mut [0; 10]).unwrap();
-    assert_eq!(*lines.lock().unwrap(), [(Blame::Guest, "vmem0".to_owned())]);
+    assert_eq!(*lines.lock().unwrap(), [(LogCode::Malformed, Blame::Guest, "vmem0".to_owned())]);
     assert!(vm.nr_panics() > 1);
 }

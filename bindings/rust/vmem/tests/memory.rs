@@ -116,3 +116,42 @@ fn calls_about_the_same_range_overlap_while_no_region_uses_the_memory() {
     backing.discard(all).unwrap();
     thread.join().unwrap().unwrap();
 }
+
+#[test]
+fn memory_is_made_as_its_config_says() {
+    let codes = Arc::new(Mutex::new(Vec::new()));
+    let writes = codes.clone();
+    let log = move |record: &LogRecord<'_>| writes.lock().unwrap().push(record.code);
+    let vm = VmConfig::new("guest").log(log).build().unwrap();
+    for (populate, nr) in [(None, 0), (Some(true), 1), (Some(false), 0)] {
+        let config = BackingConfig {
+            populate,
+            prefer_remove: true,
+            ..BackingConfig::new("ram", BackingKind::Memfd, 16 * MIB)
+        };
+        let backing = Backing::allocate(&vm, &config).unwrap();
+        let ram = Region::new(&vm, "ram", &backing).unwrap();
+        let dev = device(&ram, "vmem0", ());
+        dev.resize(MIB).unwrap();
+        let mut request = [0; Device::REQUEST_SIZE];
+        request[8..16].copy_from_slice(&(4096 * MIB).to_le_bytes());
+        request[16] = 1;
+        dev.handle_request(&request, &mut [0; Device::RESPONSE_SIZE]).unwrap();
+        assert_eq!(backing.stats().unwrap().nr_populates, nr, "{populate:?}");
+    }
+    codes.lock().unwrap().clear();
+    let path = std::env::temp_dir().join(format!("vmem-rust-{}", std::process::id()));
+    for shared in [true, false] {
+        let config = BackingConfig {
+            path: Some(path.to_str().unwrap().into()),
+            shared,
+            ..BackingConfig::new("ram", BackingKind::File, MIB)
+        };
+        let made = Backing::allocate(&vm, &config);
+        std::fs::remove_file(&path).unwrap();
+        made.unwrap();
+        // A private mapping of a file warns of what its discards do to the file.
+        let warned = codes.lock().unwrap().contains(&LogCode::FileModified);
+        assert_eq!(warned, !shared);
+    }
+}

@@ -119,12 +119,8 @@ fn a_sink_and_a_clock_that_panic_when_dropped_do_not_hurt() {
 #[test]
 fn memory_that_panics_has_failed() {
     let vm = vm();
-    let config = CustomConfig {
-        name: "own".into(),
-        size: 16 * MIB,
-        flags: vmem_sys::VMEM_BACKING_POPULATE,
-        ..Default::default()
-    };
+    let config =
+        CustomConfig { name: "own".into(), size: 16 * MIB, populate: true, ..Default::default() };
     let works = Arc::new(AtomicBool::new(false));
     let backing = Backing::custom(&vm, &config, Flaky(works.clone())).unwrap();
     let region = Region::new(&vm, "ram", &backing).unwrap();

@@ -6,7 +6,7 @@ use vmem::*;
 
 const GPA: u64 = 4096 * MIB;
 
-fn machine(flags: u64) -> (Vm, Region, Backing, Device) {
+fn machine(keep_memory: bool) -> (Vm, Region, Backing, Device) {
     let vm = vm();
     let config = BackingConfig::new("ram", BackingKind::Memfd, 80 * MIB);
     let backing = Backing::allocate(&vm, &config).unwrap();
@@ -15,7 +15,7 @@ fn machine(flags: u64) -> (Vm, Region, Backing, Device) {
         name: "vmem0".into(),
         gpa: GPA,
         block_size: MIB,
-        flags,
+        keep_memory,
         ..Default::default()
     };
     let dev = Device::new(&ram, &config, ()).unwrap();
@@ -27,7 +27,7 @@ fn plug(dev: &Device, first_block: u64, nr_blocks: u8) {
     request[8..16].copy_from_slice(&(GPA + first_block * MIB).to_le_bytes());
     request[16] = nr_blocks;
     let verdict = dev.handle_request(&request, &mut [0; 10]).unwrap();
-    assert!(matches!(verdict, Verdict::Respond { response: 0, .. }));
+    assert!(matches!(verdict, Verdict::Respond { response: Response::Ack, .. }));
 }
 
 /// All that was saved, to compare.
@@ -37,7 +37,7 @@ fn words(dev: &Device) -> String {
 
 #[test]
 fn a_device_becomes_what_was_saved() {
-    let (_vm, _ram, _backing, old) = machine(0);
+    let (_vm, _ram, _backing, old) = machine(false);
     old.set_driver_features(old.features()).unwrap();
     old.resize(70 * MIB).unwrap();
     plug(&old, 1, 2);
@@ -46,7 +46,7 @@ fn a_device_becomes_what_was_saved() {
     assert_eq!(blocks, [0b110, 0b10]);
     assert_eq!((saved.plugged_size, saved.has_driver), (3 * MIB, 1));
 
-    let (vm, ram, _backing, new) = machine(vmem_sys::VMEM_DEVICE_KEEP_MEMORY);
+    let (vm, ram, _backing, new) = machine(true);
     assert_eq!(ram.info().unwrap().retained_size, 80 * MIB);
     new.load(&saved, &blocks).unwrap();
     assert_eq!(words(&new), words(&old));

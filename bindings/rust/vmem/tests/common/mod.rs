@@ -34,7 +34,7 @@ pub fn device(region: &Region, name: &str, notify: impl Notify + 'static) -> Dev
         name: name.into(),
         gpa: (4096 + 1024 * nr) * MIB,
         block_size: MIB,
-        features: vmem::vmem_sys::VMEM_DEVICE_F_UNPLUGGED_INACCESSIBLE,
+        features: feature::UNPLUGGED_INACCESSIBLE,
         ..Default::default()
     };
     Device::new(region, &config, notify).unwrap()
