@@ -21,9 +21,10 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 BAR = 0.95
 SUITES = {"unit", "conformance", "property"}
 # Nothing of core/, virtio/ or dma/ is in these, and they are slow or touch the host.
-LEFT_OUT = {"test_kernel_pins", "test_backing_real", "test_backing",
-            "test_backing_faults", "test_smaps", "test_trace",
-            "test_vectors_read"}
+LEFT_OUT = {"test_kernel_pins", "test_backing", "test_backing_calls",
+            "test_backing_faults", "test_backing_made", "test_backing_real",
+            "test_backing_refused", "test_backing_usage", "test_smaps",
+            "test_trace", "test_vectors_read"}
 # Enough to notice a fault; the full run has its own test.
 FEWER_SEEDS = ["100", "400"]
 TIMEOUT = 40

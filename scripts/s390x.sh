@@ -131,8 +131,9 @@ quietly qemu-s390x -L "$libc" "$scratch/probe"
 # What these look at is the kernel's handling of memory: see usage(). The models of
 # IOMMUs find out with madvise what could be pinned, and one test of type1 asks the
 # kernel itself.
-real_memory=(test_backing test_backing_faults test_backing_odd
-    test_backing_real test_device_keep test_dma_models test_dma_type1
+real_memory=(test_backing test_backing_calls test_backing_faults
+    test_backing_made test_backing_odd test_backing_real test_backing_refused
+    test_backing_usage test_device_keep test_dma_models test_dma_type1
     test_kernel_pins test_populate)
 python3 - "$build" "${real_memory[@]}" >"$scratch/tests" <<'END'
 import json

@@ -9,8 +9,7 @@ program=$2
 shift 2
 
 case $(basename "$program") in
-unit_test_backing | unit_test_backing_faults | unit_test_backing_odd | \
-    unit_test_backing_real | unit_test_kernel_pins)
+unit_test_backing | unit_test_backing_* | unit_test_kernel_pins)
     # It does not know PAGEMAP_SCAN, and takes what the kernel wrote for memory
     # that nobody wrote.
     echo "SKIP: measures the memory of the process, which is also valgrind's"

@@ -19,29 +19,8 @@
 #include "core/backing.h"
 #include "host/sys.h"
 #include "support/allocations.h"
+#include "support/backing_rig.h"
 #include "support/fake_sys.h"
-#include "support/host_memory.h"
-#include "support/quiet.h"
-
-static struct vmem_vm *vm;
-
-static int set_up(void **state)
-{
-    const struct vmem_vm_config config = { .struct_size = sizeof(config),
-                                           .name = "vm0",
-                                           .log = quiet_log };
-
-    (void)state;
-    return vmem_vm_new(&config, &vm, NULL);
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    fake_sys_remove();
-    allocations_end();
-    return vmem_vm_free(vm, NULL);
-}
 
 /* What can be made: host memory that is described, or a request. */
 struct recipe {
@@ -56,39 +35,22 @@ static int run(const struct recipe *recipe, struct vmem_backing **out,
                struct vmem_error *err)
 {
     return recipe->is_request
-               ? vmem_backing_new_allocated(vm, &recipe->request, out, err)
-               : vmem_backing_new_mapped(vm, &recipe->mapping, out, err);
+               ? vmem_backing_new_allocated(backing_vm, &recipe->request, out,
+                                            err)
+               : vmem_backing_new_mapped(backing_vm, &recipe->mapping, out,
+                                         err);
 }
 
 static bool cook_mapping(struct recipe *recipe, enum host_kind kind,
                          size_t size, uint64_t flags)
 {
-    int ret;
-
     memset(recipe, 0, sizeof(*recipe));
-    ret = host_memory_make(&recipe->memory, kind, size, MIB(2));
-    if (ret < 0) {
-        printf("SKIP: no memory of kind %s: %s\n", host_kind_name(kind),
-               strerror(-ret));
+    if (!backing_memory(&recipe->memory, kind, size, MIB(2))) {
         return false;
     }
-    recipe->mapping = (struct vmem_backing_mapping){
-        .struct_size = sizeof(recipe->mapping),
-        .name = host_kind_name(kind),
-        .hva = recipe->memory.hva,
-        .size = size,
-        .fd_offset = recipe->memory.fd_offset,
-        .flags = flags,
-    };
-    if (host_kind_is_shared(kind)) {
-        recipe->mapping.flags |= VMEM_BACKING_SHARED;
-    }
-    if (recipe->memory.fd >= 0) {
-        recipe->mapping.flags |= VMEM_BACKING_HAS_FD;
-        recipe->mapping.fd = recipe->memory.fd;
-    } else if (host_kind_is_huge(kind)) {
-        recipe->mapping.page_size = HUGE_PAGE;
-    }
+    recipe->mapping = backing_describe(&recipe->memory);
+    recipe->mapping.name = host_kind_name(kind);
+    recipe->mapping.flags |= flags;
     return true;
 }
 
@@ -583,7 +545,8 @@ static void usage_can_fail_at_each_call(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name)                                                             \
+    cmocka_unit_test_setup_teardown(name, backing_set_up, backing_tear_down)
     const struct CMUnitTest tests[] = {
         TEST(making_a_backing_of_mapped_memory_can_fail_anywhere),
         TEST(making_memory_can_fail_anywhere),

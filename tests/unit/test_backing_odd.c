@@ -19,49 +19,11 @@
 
 #include "host/kernel.h"
 #include "host/sys.h"
+#include "support/backing_rig.h"
 #include "support/fake_sys.h"
-#include "support/host_memory.h"
 #include "support/quiet.h"
 
 #define BTRFS_MAGIC 0x9123683e
-
-static struct vmem_vm *vm;
-
-static int set_up(void **state)
-{
-    const struct vmem_vm_config config = { .struct_size = sizeof(config),
-                                           .name = "vm0" };
-
-    (void)state;
-    return vmem_vm_new(&config, &vm, NULL);
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    fake_sys_remove();
-    return vmem_vm_free(vm, NULL);
-}
-
-static struct vmem_backing_mapping describe(const struct host_memory *memory)
-{
-    struct vmem_backing_mapping mapping = {
-        .struct_size = sizeof(mapping),
-        .name = "ram0",
-        .hva = memory->hva,
-        .size = memory->size,
-        .fd_offset = memory->fd_offset,
-    };
-
-    if (host_kind_is_shared(memory->kind)) {
-        mapping.flags |= VMEM_BACKING_SHARED;
-    }
-    if (memory->fd >= 0) {
-        mapping.flags |= VMEM_BACKING_HAS_FD;
-        mapping.fd = memory->fd;
-    }
-    return mapping;
-}
 
 /* What becomes of a description where the kernel gives these answers. */
 static int try_mapping(const struct vmem_backing_mapping *mapping,
@@ -72,7 +34,7 @@ static int try_mapping(const struct vmem_backing_mapping *mapping,
 
     *err = (struct vmem_error)VMEM_ERROR_INIT;
     fake_sys_install(fake);
-    ret = vmem_backing_new_mapped(vm, mapping, &backing, err);
+    ret = vmem_backing_new_mapped(backing_vm, mapping, &backing, err);
     fake_sys_remove();
     if (ret == 0) {
         assert_int_equal(vmem_backing_free(backing, NULL), 0);
@@ -88,7 +50,7 @@ static int try_request(const struct vmem_backing_config *request,
 
     *err = (struct vmem_error)VMEM_ERROR_INIT;
     fake_sys_install(fake);
-    ret = vmem_backing_new_allocated(vm, request, &backing, err);
+    ret = vmem_backing_new_allocated(backing_vm, request, &backing, err);
     fake_sys_remove();
     if (ret == 0) {
         assert_int_equal(vmem_backing_free(backing, NULL), 0);
@@ -113,7 +75,7 @@ struct line {
 static int try_line(const struct host_memory *memory, const struct line *line,
                     uint64_t fs_type, struct vmem_error *err)
 {
-    const struct vmem_backing_mapping mapping = describe(memory);
+    const struct vmem_backing_mapping mapping = backing_describe(memory);
     const uint64_t hva = (uintptr_t)memory->hva;
     struct fake_sys fake = { .fs_type = fs_type };
     char text[512];
@@ -268,22 +230,25 @@ static void memory_belongs_to_one_backing_only(void **state)
 
     (void)state;
     assert_int_equal(host_memory_make(&memory, HOST_ANON, MIB(4), 0), 0);
-    mapping = describe(&memory);
+    mapping = backing_describe(&memory);
     mapping.hva = memory.hva + MIB(1);
     mapping.size = MIB(2);
-    assert_int_equal(vmem_backing_new_mapped(vm, &mapping, &backing, &err), 0);
+    assert_int_equal(
+        vmem_backing_new_mapped(backing_vm, &mapping, &backing, &err), 0);
     /* Not the last one of the machine. */
     assert_int_equal(host_memory_make(&elsewhere, HOST_ANON, MIB(2), 0), 0);
-    mapping = describe(&elsewhere);
+    mapping = backing_describe(&elsewhere);
     mapping.name = "last";
-    assert_int_equal(vmem_backing_new_mapped(vm, &mapping, &last, &err), 0);
+    assert_int_equal(vmem_backing_new_mapped(backing_vm, &mapping, &last, &err),
+                     0);
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         mapping.name = "other";
         mapping.hva = memory.hva + cases[i].offset;
         mapping.size = cases[i].size;
         err = (struct vmem_error)VMEM_ERROR_INIT;
-        assert_int_equal(vmem_backing_new_mapped(vm, &mapping, &other, &err),
-                         cases[i].ret);
+        assert_int_equal(
+            vmem_backing_new_mapped(backing_vm, &mapping, &other, &err),
+            cases[i].ret);
         if (cases[i].ret == 0) {
             assert_int_equal(vmem_backing_free(other, NULL), 0);
             continue;
@@ -311,8 +276,9 @@ static void callbacks_that_populate_nothing_need_not_be_there(void **state)
     struct vmem_backing *backing;
 
     (void)state;
-    assert_int_equal(
-        vmem_backing_new_custom(vm, &config, &ops, NULL, &backing, NULL), 0);
+    assert_int_equal(vmem_backing_new_custom(backing_vm, &config, &ops, NULL,
+                                             &backing, NULL),
+                     0);
     assert_int_equal(vmem_backing_populate(backing, &all, NULL), 0);
     assert_int_equal(vmem_backing_get_stats(backing, &stats), 0);
     assert_int_equal(stats.nr_populates, 1);
@@ -336,9 +302,9 @@ static void custom_memory_has_a_name_and_whole_pages(void **state)
         struct vmem_backing_custom config = configs[i];
 
         config.struct_size = sizeof(config);
-        assert_int_equal(
-            vmem_backing_new_custom(vm, &config, &ops, NULL, &backing, NULL),
-            -EINVAL);
+        assert_int_equal(vmem_backing_new_custom(backing_vm, &config, &ops,
+                                                 NULL, &backing, NULL),
+                         -EINVAL);
         assert_null(backing);
     }
 }
@@ -353,8 +319,9 @@ static void nothing_is_done_for_an_empty_range(void **state)
 
     (void)state;
     assert_int_equal(host_memory_make(&memory, HOST_ANON, MIB(2), 0), 0);
-    mapping = describe(&memory);
-    assert_int_equal(vmem_backing_new_mapped(vm, &mapping, &backing, NULL), 0);
+    mapping = backing_describe(&memory);
+    assert_int_equal(
+        vmem_backing_new_mapped(backing_vm, &mapping, &backing, NULL), 0);
     assert_int_equal(vmem_backing_discard(backing, &empty, NULL), 0);
     assert_int_equal(vmem_backing_populate(backing, &empty, NULL), 0);
     assert_int_equal(vmem_backing_get_stats(backing, &stats), 0);
@@ -376,7 +343,7 @@ static void the_largest_files_are_not_asked_for_a_hole(void **state)
 
     (void)state;
     assert_int_equal(host_memory_make(&memory, HOST_MEMFD, MIB(4), 0), 0);
-    mapping = describe(&memory);
+    mapping = backing_describe(&memory);
     assert_int_equal(try_mapping(&mapping, &fake, &err), 0);
     assert_int_equal(fake.nr_calls[FAKE_FALLOCATE], 0);
     fake.file_size = 0;
@@ -403,7 +370,7 @@ static void what_a_hole_that_cannot_be_made_means(void **state)
 
     (void)state;
     assert_int_equal(host_memory_make(&memory, HOST_MEMFD, MIB(4), 0), 0);
-    mapping = describe(&memory);
+    mapping = backing_describe(&memory);
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct fake_sys fake = { .call = FAKE_FALLOCATE,
                                  .first = 1,
@@ -596,8 +563,8 @@ static void steps_on_large_file_blocks_end_on_blocks(void **state)
     (void)state;
     assert_int_equal(host_path(false, path, sizeof(path)), 0);
     fake_sys_install(&fake);
-    assert_int_equal(vmem_backing_new_allocated(vm, &request, &backing, NULL),
-                     0);
+    assert_int_equal(
+        vmem_backing_new_allocated(backing_vm, &request, &backing, NULL), 0);
     fake_sys_install(&fake);
     assert_int_equal(vmem_backing_discard(backing, &range, NULL), 0);
     for (size_t i = 0; i < fake.nr_records; i++) {
@@ -631,8 +598,8 @@ static void a_populate_stops_at_the_step_that_fails(void **state)
     struct vmem_backing *backing;
 
     (void)state;
-    assert_int_equal(vmem_backing_new_allocated(vm, &request, &backing, NULL),
-                     0);
+    assert_int_equal(
+        vmem_backing_new_allocated(backing_vm, &request, &backing, NULL), 0);
     fake_sys_install(&fake);
     assert_int_equal(vmem_backing_populate(backing, &all, &err), -ENOMEM);
     fake_sys_remove();
@@ -667,8 +634,9 @@ static void a_scan_that_does_not_go_on_is_not_waited_for(void **state)
 
     (void)state;
     assert_int_equal(host_memory_make(&memory, HOST_ANON, MIB(2), 0), 0);
-    mapping = describe(&memory);
-    assert_int_equal(vmem_backing_new_mapped(vm, &mapping, &backing, NULL), 0);
+    mapping = backing_describe(&memory);
+    assert_int_equal(
+        vmem_backing_new_mapped(backing_vm, &mapping, &backing, NULL), 0);
     memory.hva[0] = 1;
     memory.hva[MIB(1)] = 1;
     assert_int_equal(usage_of(backing, NULL, &fake, &resident), 0);
@@ -691,8 +659,9 @@ static void data_that_goes_while_it_is_measured_does_not_count(void **state)
 
     (void)state;
     assert_int_equal(host_memory_make(&memory, HOST_MEMFD, MIB(2), 0), 0);
-    mapping = describe(&memory);
-    assert_int_equal(vmem_backing_new_mapped(vm, &mapping, &backing, NULL), 0);
+    mapping = backing_describe(&memory);
+    assert_int_equal(
+        vmem_backing_new_mapped(backing_vm, &mapping, &backing, NULL), 0);
     memset(memory.hva, 1, KIB(64));
     assert_int_equal(usage_of(backing, &half, &fake, &resident), 0);
     assert_int_equal(resident, 0);
@@ -717,8 +686,9 @@ static void a_count_of_pages_stops_at_the_call_that_fails(void **state)
     (void)state;
     assert_int_equal(host_memory_make(&memory, HOST_ANON_SHARED, MIB(128), 0),
                      0);
-    mapping = describe(&memory);
-    assert_int_equal(vmem_backing_new_mapped(vm, &mapping, &backing, NULL), 0);
+    mapping = backing_describe(&memory);
+    assert_int_equal(
+        vmem_backing_new_mapped(backing_vm, &mapping, &backing, NULL), 0);
     assert_int_equal(usage_of(backing, NULL, &fake, &resident), -ENOMEM);
     assert_int_equal(fake.nr_calls[FAKE_MINCORE], 1);
     fake.count = 0;
@@ -751,7 +721,8 @@ static void errors_of_the_kernel_come_as_negative_numbers(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name)                                                             \
+    cmocka_unit_test_setup_teardown(name, backing_set_up, backing_tear_down)
     const struct CMUnitTest tests[] = {
         TEST(a_file_is_known_by_device_and_inode),
         TEST(files_of_the_kernel_s_own_are_no_files),

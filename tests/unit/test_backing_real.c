@@ -17,56 +17,19 @@
 #include <vmem/vm.h>
 
 #include "core/backing.h"
-#include "support/host_memory.h"
+#include "support/backing_rig.h"
 
 #define FILL 0x5a
 #define NEIGHBOUR 0x33
 
-static struct vmem_vm *vm;
-
-static int set_up(void **state)
-{
-    const struct vmem_vm_config config = { .struct_size = sizeof(config),
-                                           .name = "vm0" };
-
-    (void)state;
-    return vmem_vm_new(&config, &vm, NULL);
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    host_pool_give_back();
-    return vmem_vm_free(vm, NULL);
-}
-
 static struct vmem_backing *accept(const struct host_memory *memory,
                                    uint64_t flags)
 {
-    struct vmem_backing_mapping mapping = {
-        .struct_size = sizeof(mapping),
-        .name = host_kind_name(memory->kind),
-        .hva = memory->hva,
-        .size = memory->size,
-        .fd_offset = memory->fd_offset,
-        .flags = flags,
-    };
-    struct vmem_error err = VMEM_ERROR_INIT;
-    struct vmem_backing *backing;
+    struct vmem_backing_mapping mapping = backing_describe(memory);
 
-    if (host_kind_is_shared(memory->kind)) {
-        mapping.flags |= VMEM_BACKING_SHARED;
-    }
-    if (memory->fd >= 0) {
-        mapping.flags |= VMEM_BACKING_HAS_FD;
-        mapping.fd = memory->fd;
-    } else if (host_kind_is_huge(memory->kind)) {
-        mapping.page_size = HUGE_PAGE;
-    }
-    if (vmem_backing_new_mapped(vm, &mapping, &backing, &err) < 0) {
-        fail_msg("refused: %s", err.message);
-    }
-    return backing;
+    mapping.name = host_kind_name(memory->kind);
+    mapping.flags |= flags;
+    return backing_accept(&mapping);
 }
 
 static struct vmem_backing *make(uint32_t kind, uint64_t size,
@@ -89,7 +52,7 @@ static struct vmem_backing *make(uint32_t kind, uint64_t size,
     struct vmem_error err = VMEM_ERROR_INIT;
     struct vmem_backing *backing;
 
-    if (vmem_backing_new_allocated(vm, &request, &backing, &err) < 0) {
+    if (vmem_backing_new_allocated(backing_vm, &request, &backing, &err) < 0) {
         printf("SKIP: %s\n", err.message);
         return NULL;
     }
@@ -524,7 +487,8 @@ static void page_tables_go_with_the_memory(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name)                                                             \
+    cmocka_unit_test_setup_teardown(name, backing_set_up, backing_tear_down)
     const struct CMUnitTest tests[] = {
         TEST(described_memory_is_freed_and_zero),
         TEST(described_memory_is_freed_with_prefer_remove),

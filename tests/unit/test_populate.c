@@ -21,32 +21,12 @@
 #include "host/kernel.h"
 #include "host/memory.h"
 #include "host/sys.h"
+#include "support/backing_rig.h"
 #include "support/fake_sys.h"
-#include "support/host_memory.h"
-#include "support/quiet.h"
 
 #define SHARE ((size_t)VMEM_BACKING_POPULATE_SHARE)
 #define PAGE ((size_t)vmemi_sys_linux.page_size())
 #define FILL 0x5a
-
-static struct vmem_vm *vm;
-
-static int set_up(void **state)
-{
-    const struct vmem_vm_config config = { .struct_size = sizeof(config),
-                                           .name = "vm0",
-                                           .log = quiet_log };
-
-    (void)state;
-    return vmem_vm_new(&config, &vm, NULL);
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    fake_sys_remove();
-    return vmem_vm_free(vm, NULL);
-}
 
 /* The host's memory with a backing on it. */
 struct fixture {
@@ -57,28 +37,16 @@ struct fixture {
 static bool open_fixture(struct fixture *it, enum host_kind kind, size_t size,
                          uint64_t flags, uint64_t nr_threads)
 {
-    struct vmem_backing_mapping mapping = {
-        .struct_size = sizeof(mapping),
-        .name = "ram",
-        .size = size,
-        .page_size = host_kind_is_huge(kind) ? HUGE_PAGE : 0,
-        .flags = flags | (host_kind_is_shared(kind) ? VMEM_BACKING_SHARED : 0),
-        .populate_threads = nr_threads,
-    };
-    const int ret = host_memory_make(&it->memory, kind, size, 0);
+    struct vmem_backing_mapping mapping;
 
-    if (ret < 0) {
-        printf("SKIP: no memory of kind %s: %s\n", host_kind_name(kind),
-               strerror(-ret));
+    if (!backing_memory(&it->memory, kind, size, 0)) {
         host_memory_free(&it->memory);
         return false;
     }
-    mapping.hva = it->memory.hva;
-    mapping.fd = it->memory.fd;
-    mapping.fd_offset = it->memory.fd_offset;
-    mapping.flags |= it->memory.fd >= 0 ? VMEM_BACKING_HAS_FD : 0;
-    assert_int_equal(vmem_backing_new_mapped(vm, &mapping, &it->backing, NULL),
-                     0);
+    mapping = backing_describe(&it->memory);
+    mapping.flags |= flags;
+    mapping.populate_threads = nr_threads;
+    it->backing = backing_accept(&mapping);
     return true;
 }
 
@@ -323,7 +291,8 @@ static void a_plug_whose_share_fails_gives_everything_back(void **state)
         assert_true(open_fixture(&it, kinds[i / 3], 4 * SHARE,
                                  VMEM_BACKING_POPULATE, 3));
         config.backing = it.backing;
-        assert_int_equal(vmem_region_new(vm, &config, &region, NULL), 0);
+        assert_int_equal(vmem_region_new(backing_vm, &config, &region, NULL),
+                         0);
         assert_int_equal(vmem_source_add(region, &source_config, &source, NULL),
                          0);
         fake.hva = it.memory.hva + range.offset + (i % 3) * SHARE;
@@ -470,20 +439,22 @@ static void too_many_threads_are_refused_with_the_limit(void **state)
         snprintf(value, sizeof(value), "%llu", (unsigned long long)wrong[i]);
         request.populate_threads = wrong[i];
         assert_int_equal(
-            vmem_backing_new_allocated(vm, &request, &backing, &err), -ERANGE);
+            vmem_backing_new_allocated(backing_vm, &request, &backing, &err),
+            -ERANGE);
         assert_int_equal(err.reason, VMEM_REASON_RANGE);
         assert_non_null(strstr(err.message, "\"made\""));
         assert_non_null(strstr(err.message, value));
         assert_non_null(strstr(err.message, "the limit is 64"));
-        assert_int_equal(vmem_backing_new_mapped(vm, &mapping, &backing, &err),
-                         -ERANGE);
+        assert_int_equal(
+            vmem_backing_new_mapped(backing_vm, &mapping, &backing, &err),
+            -ERANGE);
         assert_non_null(strstr(err.message, "\"mapped\""));
         assert_non_null(strstr(err.message, value));
         assert_null(backing);
     }
     request.populate_threads = limit;
-    assert_int_equal(vmem_backing_new_allocated(vm, &request, &backing, NULL),
-                     0);
+    assert_int_equal(
+        vmem_backing_new_allocated(backing_vm, &request, &backing, NULL), 0);
     assert_int_equal(vmem_backing_get_info(backing, &info), 0);
     assert_int_equal(info.populate_threads, limit);
     assert_int_equal(vmem_backing_free(backing, NULL), 0);
@@ -505,7 +476,7 @@ static void a_struct_of_the_first_release_asks_for_none(void **state)
 
     (void)state;
     assert_int_equal(
-        vmem_backing_new_allocated(vm, &request, &it.backing, NULL), 0);
+        vmem_backing_new_allocated(backing_vm, &request, &it.backing, NULL), 0);
     assert_int_equal(vmem_backing_get_info(it.backing, &info), 0);
     assert_int_equal(info.populate_threads, 0);
     assert_int_equal(vmem_backing_populate(it.backing, &range, NULL), 0);
@@ -515,7 +486,8 @@ static void a_struct_of_the_first_release_asks_for_none(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name)                                                             \
+    cmocka_unit_test_setup_teardown(name, backing_set_up, backing_tear_down)
     const struct CMUnitTest tests[] = {
         TEST(threads_populate_all_of_a_range_and_nothing_else),
         TEST(threads_populate_huge_pages),
