@@ -6,8 +6,6 @@
 
 #include "support/stream.h"
 
-#define ACK VMEM_RESPONSE_ACK
-
 struct bad {
     const char *what;
     size_t member; /* offset in vmem_device_saved */
