@@ -10,8 +10,8 @@
 
 #include <cmocka.h>
 
-#include "support/fake_backing.h"
 #include "support/fake_dma.h"
+#include "support/world.h"
 
 #define SIZE (UINT64_C(2) << 20)
 #define PAGE UINT64_C(4096)
