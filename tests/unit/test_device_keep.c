@@ -3,6 +3,7 @@
  * as it was, the rest is given back, and the guest never sees what it has not
  * left there. On real memory, measured without the library. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -418,6 +419,52 @@ static void a_migration_in_shared_memory_moves_nothing(void **u)
 }
 
 /* Who does not want it after all. */
+static int punch(const struct vmem_range *run, void *opaque)
+{
+    const struct host_memory *memory = opaque;
+
+    return fallocate(memory->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                     (off_t)(memory->fd_offset + run->offset),
+                     (off_t)run->size);
+}
+
+/* A machine that waits for a migration, and gets contents after its blocks or
+ * before them. What is written to unplugged blocks after the blocks are loaded is
+ * for the host to find and to discard. */
+static void contents_come_before_the_load_or_between_two(void **u)
+{
+    (void)u;
+    for (int early = 0; early < 2; early++) {
+        struct host_memory memory;
+        struct host host;
+
+        assert_true(make(&memory, HOST_MEMFD));
+        host_open(&host, &memory, 0);
+        assert_true(retained(&host) == SIZE);
+        assert_int_equal(filled_blocks(&memory), 0xffff);
+        if (early) {
+            assert_int_equal(load(&host, PLUGGED, NULL), 0);
+            assert_true(occupied(&memory) == (int64_t)PLUGGED_SIZE);
+            assert_int_equal(filled_blocks(&memory), PLUGGED);
+        }
+        fill(&memory);
+        assert_int_equal(load(&host, PLUGGED, NULL), 0);
+        assert_int_equal(retained(&host), 0);
+        assert_true(occupied(&memory) ==
+                    (int64_t)(early ? SIZE : PLUGGED_SIZE));
+        /* Looking at a hole fills it. */
+        assert_int_equal(filled_blocks(&memory), early ? 0xffff : PLUGGED);
+
+        assert_int_equal(
+            vmem_region_for_each_discarded(host.region, NULL, punch, &memory),
+            0);
+        assert_true(occupied(&memory) == (int64_t)PLUGGED_SIZE);
+        assert_int_equal(filled_blocks(&memory), PLUGGED);
+        host_close(&host);
+        host_memory_free(&memory);
+    }
+}
+
 static void a_retry_and_a_system_reset_give_everything_back(void **u)
 {
     (void)u;
@@ -532,6 +579,7 @@ int main(void)
         cmocka_unit_test(without_a_load_nothing_is_touched),
         cmocka_unit_test(a_load_that_is_refused_keeps_everything),
         cmocka_unit_test(a_migration_in_shared_memory_moves_nothing),
+        cmocka_unit_test(contents_come_before_the_load_or_between_two),
         cmocka_unit_test(a_retry_and_a_system_reset_give_everything_back),
         cmocka_unit_test(a_driver_reset_gives_nothing_back),
         cmocka_unit_test(making_loading_and_freeing_call_memory_for_what_goes),
