@@ -147,18 +147,14 @@ static int load_initrd(struct vm *vm, struct boot_params *params)
  * virtio-mem devices, whose driver adds what it plugs. */
 static void put_e820(struct vm *vm, struct boot_params *params)
 {
-    const struct boot_e820_entry low[] = {
+    const struct boot_e820_entry entries[] = {
         { 0, LOW_RAM_END, E820_RAM },
         { BIOS_GPA, BIOS_END - BIOS_GPA, E820_RESERVED },
         { BIOS_END, vm->memories[0].size - BIOS_END, E820_RAM },
     };
 
-    memcpy(params->e820_table, low, sizeof(low));
+    memcpy(params->e820_table, entries, sizeof(entries));
     params->e820_entries = 3;
-    for (const struct memory *it = &vm->memories[1]; it < vm->devices; it++) {
-        params->e820_table[params->e820_entries++] =
-            (struct boot_e820_entry){ it->gpa, it->size, E820_RAM };
-    }
 }
 
 /* The first GiB, one to one, in pages of 2 MiB: a table of each level. */

@@ -7,6 +7,7 @@
 #include <linux/kvm.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -35,14 +36,11 @@ int kvm_open(struct vm *vm)
 
 void kvm_demand(struct vm *vm, enum demand demand)
 {
-    const uint64_t one = 1;
     int none = DEMAND_NONE;
 
     /* The first one counts. */
     atomic_compare_exchange_strong(&vm->demand, &none, (int)demand);
-    if (write(vm->demand_fd, &one, sizeof(one)) < 0) {
-        complain("cannot wake the main thread: %s", strerror(errno));
-    }
+    eventfd_write(vm->demand_fd, 1);
 }
 
 void kvm_irq(struct vm *vm, unsigned gsi, bool level)

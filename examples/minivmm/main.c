@@ -64,7 +64,7 @@ static int run(int signal_fd)
         [MONITOR] = { monitor_fd(), POLLIN, 0 },
         [CONSOLE] = { STDIN_FILENO, POLLIN, 0 },
     };
-    uint64_t count;
+    eventfd_t count;
     int status = 0;
 
     while (status == 0) {
@@ -83,7 +83,7 @@ static int run(int signal_fd)
             return 1;
         }
         if (fds[DEMAND].revents != 0 &&
-            read(vm.demand_fd, &count, sizeof(count)) > 0) {
+            eventfd_read(vm.demand_fd, &count) == 0) {
             status = obey((enum demand)atomic_load(&vm.demand));
         }
     }

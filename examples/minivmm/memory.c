@@ -53,7 +53,7 @@ static void resize_changed(const struct vmem_resize_status *status,
 //! [region]
 /* The next piece of guest memory. A region without a device is populated, and
  * stays so: that is all that RAM needs. */
-static int add_memory(struct vm *vm, const char *name, uint64_t gpa,
+static int add_memory(struct vm *vm, uint64_t gpa,
                       const struct vmem_backing_config *request)
 {
     struct memory *memory = &vm->memories[vm->nr_memories++];
@@ -64,7 +64,7 @@ static int add_memory(struct vm *vm, const char *name, uint64_t gpa,
     memory->vm = vm;
     memory->gpa = gpa;
     memory->size = request->size;
-    snprintf(memory->name, sizeof(memory->name), "%s", name);
+    snprintf(memory->name, sizeof(memory->name), "%s", request->name);
     if (vmem_backing_new_allocated(vm->vmem, request, &memory->backing, &err) !=
         0) {
         return -1;
@@ -75,16 +75,6 @@ static int add_memory(struct vm *vm, const char *name, uint64_t gpa,
     return vmem_region_new(vm->vmem, &config, &memory->region, &err);
 }
 //! [region]
-
-static int add_ram(struct vm *vm, const char *name, uint64_t gpa, uint64_t size)
-{
-    const struct vmem_backing_config request = { .struct_size = sizeof(request),
-                                                 .name = name,
-                                                 .size = size,
-                                                 .kind = VMEM_BACKING_ANON };
-
-    return size > 0 ? add_memory(vm, name, gpa, &request) : 0;
-}
 
 //! [device]
 static int add_device(struct vm *vm, uint64_t gpa)
@@ -105,7 +95,7 @@ static int add_device(struct vm *vm, uint64_t gpa)
     snprintf(name, sizeof(name), "vmem%u", index);
     virtio_init(&memory->virtio, memory, index);
     backing.name = config.name = name;
-    if (add_memory(vm, name, gpa, &backing) != 0) {
+    if (add_memory(vm, gpa, &backing) != 0) {
         return -1;
     }
     memory->node = config.node_id;
@@ -122,17 +112,17 @@ int memory_open(struct vm *vm)
     const struct vmem_vm_config config = { .struct_size = sizeof(config),
                                            .name = "minivmm" };
     const struct options *options = vm->options;
-    const uint64_t low =
-        options->memory_size < HOLE_GPA ? options->memory_size : HOLE_GPA;
-    const uint64_t high = options->memory_size - low;
-    uint64_t gpa = HIGH_GPA + high;
+    const struct vmem_backing_config ram = { .struct_size = sizeof(ram),
+                                             .name = "ram",
+                                             .size = options->memory_size,
+                                             .kind = VMEM_BACKING_ANON };
+    uint64_t gpa = HIGH_GPA;
 
     if (vmem_vm_new(&config, &vm->vmem, &err) != 0 ||
-        add_ram(vm, "ram", 0, low) != 0 ||
-        add_ram(vm, "high-ram", HIGH_GPA, high) != 0) {
+        add_memory(vm, 0, &ram) != 0) {
         return complain("no boot RAM: %s", err.message);
     }
-    vm->devices = &vm->memories[vm->nr_memories];
+    vm->devices = &vm->memories[1];
     for (unsigned i = 0; i < options->nr_devices; i++) {
         gpa = (gpa + DEVICE_ALIGNMENT - 1) & ~(DEVICE_ALIGNMENT - 1);
         if (add_device(vm, gpa) != 0) {
@@ -248,7 +238,7 @@ int memory_write(struct vm *vm, uint64_t gpa, const void *bytes, size_t size)
 
 void *memory_boot_ram(struct vm *vm, uint64_t gpa, uint64_t size)
 {
-    const struct memory *low = &vm->memories[0];
+    const struct memory *ram = &vm->memories[0];
 
-    return gpa <= low->size && size <= low->size - gpa ? low->hva + gpa : NULL;
+    return gpa <= ram->size && size <= ram->size - gpa ? ram->hva + gpa : NULL;
 }

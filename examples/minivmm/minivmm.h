@@ -17,17 +17,17 @@
 #define MAX_CPUS 8
 #define MAX_DEVICES 8
 #define MAX_NODES 8
-#define MAX_MEMORIES (MAX_DEVICES + 2)
+#define MAX_MEMORIES (MAX_DEVICES + 1)
 
 #define KIB ((uint64_t)1024)
 #define MIB (1024 * KIB)
 #define GIB (1024 * MIB)
 
-/* The guest's physical addresses. RAM that does not fit below the hole goes on
- * at 4 GiB, and behind it come the virtio-mem devices. */
+/* The guest's physical addresses. Boot RAM is below the hole for devices, and
+ * virtio-mem devices are behind it. */
 #define BIOS_GPA 0xe0000 /* the ACPI tables, where firmware has them */
 #define BIOS_END 0x100000
-#define HOLE_GPA (3 * GIB)
+#define BOOT_RAM_END (3 * GIB)
 #define VIRTIO_GPA 0xd0000000 /* a page for each device */
 #define PASS_GPA 0xd0100000 /* registers of the device that is passed through */
 #define IOAPIC_GPA 0xfec00000

@@ -152,10 +152,10 @@ static int parse_option(const char *name, const char *text, unsigned most,
 
 static int parse_memory(const char *text, uint64_t *size)
 {
-    return parse_number(text, LEAST_MEMORY, UINT64_MAX, size) &&
+    return parse_number(text, LEAST_MEMORY, BOOT_RAM_END, size) &&
                    *size % (2 * MIB) == 0
                ? 0
-               : complain("--memory %s: not a multiple of 2M, of at least 64M",
+               : complain("--memory %s: not a multiple of 2M from 64M to 3G",
                           text);
 }
 

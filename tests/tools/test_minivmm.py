@@ -49,9 +49,10 @@ class TestMinivmm(unittest.TestCase):
         self.refuses("there is no option --nonsense", "--nonsense")
         self.refuses("--kernel needs a value", "--kernel")
         self.refuses('"word" is not an option', *kernel, "word")
-        self.refuses("--memory 1: not a multiple of 2M, of at least 64M", *kernel,
+        self.refuses("--memory 1: not a multiple of 2M from 64M", *kernel,
                      "--memory", "1")
         self.refuses("--memory much:", *kernel, "--memory", "much")
+        self.refuses("to 3G", *kernel, "--memory", "3074M")
         self.refuses("--cpus 0: not a number from 1", *kernel, "--cpus", "0")
         self.refuses("--stall 0: not a number", *kernel, "--stall", "0")
 
