@@ -205,8 +205,8 @@ static int copy_populated(const struct vmem_range *range, void *opaque)
 }
 
 //! [access]
-/* A range over the border of two pieces is in none. No driver makes one, because
- * Linux joins no pages across it. */
+/* A range over the border of two pieces is in none. No driver makes one: a device
+ * starts where no allocation of Linux lies across. */
 static int copy(struct vm *vm, uint64_t gpa, uint8_t *bytes, uint64_t size,
                 bool write)
 {
