@@ -305,6 +305,23 @@ static void test_the_client_prints_answers_of_the_monitor(void **state)
     g_free(folder);
 }
 
+/* A path that is taken may be the monitor of another, which goes on. */
+static void test_a_path_that_is_taken_stays(void **state)
+{
+    g_autofree char *folder = g_dir_make_tmp("minivmm-XXXXXX", NULL);
+    g_autofree char *path = g_build_filename(folder, "monitor", NULL);
+
+    (void)state;
+    assert_true(g_file_set_contents(path, "", 0, NULL));
+    options.monitor = path;
+    assert_int_equal(monitor_open(&vm), -1);
+    assert_int_equal(monitor_fd(), -1);
+    monitor_close(&vm);
+    options.monitor = NULL;
+    assert_int_equal(g_unlink(path), 0);
+    assert_int_equal(g_rmdir(folder), 0);
+}
+
 /* --- ACPI ------------------------------------------------------------------ */
 
 static uint64_t number_at(uint64_t gpa, size_t size)
@@ -786,6 +803,7 @@ int main(void)
         TEST(test_wrong_commands_are_refused_with_a_reason),
         TEST(test_quit_and_reset_reach_the_main_thread),
         TEST(test_the_client_prints_answers_of_the_monitor),
+        TEST(test_a_path_that_is_taken_stays),
         TEST(test_acpi_tables_add_up),
         TEST(test_srat_names_the_node_of_each_device),
         TEST(test_iasl_understands_the_dsdt),

@@ -224,7 +224,9 @@ int monitor_open(struct vm *vm)
     }
     const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) != 0) {
-        return complain("no monitor at %s: %s", path, strerror(errno));
+        complain("no monitor at %s: %s", path, strerror(errno));
+        close(fd);
+        return -1;
     }
     listen_fd = fd; /* from here on the path is ours to remove */
     epoll_fd = epoll_create1(EPOLL_CLOEXEC);
