@@ -4,11 +4,8 @@
 #include <errno.h>
 #include <stdatomic.h>
 
+#include "stress/stage_parts.h"
 #include "support/quiet.h"
-
-#define UNIT STAGE_UNIT
-
-static const struct vmem_range high = { 8 * UNIT, 4 * UNIT };
 
 static int on_map(const struct vmem_dma_mapping *mapping, void *opaque)
 {
@@ -185,8 +182,8 @@ int stage_dma_guest(struct stage *it)
         ret = attach_target(it, it->quiet_dma, &made);
     }
     if (ret == 0) {
-        ret = vmem_dma_viommu_map(made != NULL ? made : it->target, 0, &high,
-                                  VMEM_DMA_READ, NULL);
+        ret = vmem_dma_viommu_map(made != NULL ? made : it->target, 0,
+                                  &stage_high, VMEM_DMA_READ, NULL);
     }
     if (ret == 0) {
         ret = stage_dma_guest_unmap(it);
