@@ -300,6 +300,8 @@ int main(int argc, char **argv)
     }
     point_install();
     explore_all(core_operations, nr_core_operations, only);
+    explore_all(device_operations, nr_device_operations, only);
+    explore_all(query_operations, nr_query_operations, only);
     explore_all(host_operations, nr_host_operations, only);
     explore_all(dma_operations, nr_dma_operations, only);
     point_remove();

@@ -132,6 +132,10 @@ struct operation {
 
 extern const struct operation core_operations[];
 extern const size_t nr_core_operations;
+extern const struct operation device_operations[];
+extern const size_t nr_device_operations;
+extern const struct operation query_operations[];
+extern const size_t nr_query_operations;
 extern const struct operation host_operations[];
 extern const size_t nr_host_operations;
 extern const struct operation dma_operations[];
