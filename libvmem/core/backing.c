@@ -5,6 +5,7 @@
 #include <inttypes.h>
 
 #include "base/alloc.h"
+#include "base/errno.h"
 #include "base/error.h"
 #include "base/range.h"
 #include "base/sized.h"
@@ -232,8 +233,8 @@ int vmem_backing_get_usage(struct vmem_backing *backing,
             return vmemi_fail(err, ret,
                               ret == -ENOTSUP ? VMEM_REASON_UNSUPPORTED
                                               : VMEM_REASON_OS,
-                              &pages, "backing \"%s\": usage: errno %d",
-                              backing->name.text, -ret);
+                              &pages, "backing \"%s\": usage: %s (errno %d)",
+                              backing->name.text, vmemi_errno_text(ret), -ret);
         }
     }
     vmemi_sized_write(host_usage, &usage, sizeof(usage));

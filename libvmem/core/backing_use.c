@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <inttypes.h>
 
+#include "base/errno.h"
 #include "base/error.h"
 #include "base/range.h"
 #include "core/region.h"
@@ -96,8 +97,9 @@ int vmem_backing_discard(struct vmem_backing *backing,
         left.size = range->size - done;
         return vmemi_fail(err, ret, VMEM_REASON_DISCARD_FAILED, &left,
                           "backing \"%s\": discard of 0x%" PRIx64
-                          " bytes at offset 0x%" PRIx64 ": errno %d",
-                          backing->name.text, left.size, left.offset, -ret);
+                          " bytes at offset 0x%" PRIx64 ": %s (errno %d)",
+                          backing->name.text, left.size, left.offset,
+                          vmemi_errno_text(ret), -ret);
     }
     return 0;
 }
@@ -116,8 +118,9 @@ int vmem_backing_populate(struct vmem_backing *backing,
     if (ret < 0) {
         return vmemi_fail(err, ret, VMEM_REASON_POPULATE_FAILED, range,
                           "backing \"%s\": populate of 0x%" PRIx64
-                          " bytes at offset 0x%" PRIx64 ": errno %d",
-                          backing->name.text, range->size, range->offset, -ret);
+                          " bytes at offset 0x%" PRIx64 ": %s (errno %d)",
+                          backing->name.text, range->size, range->offset,
+                          vmemi_errno_text(ret), -ret);
     }
     return 0;
 }

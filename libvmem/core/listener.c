@@ -5,6 +5,7 @@
 #include <inttypes.h>
 
 #include "base/alloc.h"
+#include "base/errno.h"
 #include "base/error.h"
 #include "base/range.h"
 #include "base/sized.h"
@@ -96,8 +97,8 @@ static int replay(struct vmem_listener *listener, struct vmem_error *err)
     if (ret < 0) {
         vmemi_add_locked(&region->nr_rollbacks, 1);
         return vmemi_fail(err, ret, VMEM_REASON_LISTENER_VETO, NULL,
-                          "listener \"%s\" refused the replay: errno %d",
-                          listener->name.text, -ret);
+                          "listener \"%s\" refused the replay: %s (errno %d)",
+                          listener->name.text, vmemi_errno_text(ret), -ret);
     }
     vmemi_mutex_lock(&region->state);
     g_queue_push_tail_link(&region->listeners, &listener->link);

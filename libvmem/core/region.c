@@ -5,6 +5,7 @@
 #include <inttypes.h>
 
 #include "base/alloc.h"
+#include "base/errno.h"
 #include "base/error.h"
 #include "base/range.h"
 #include "base/sized.h"
@@ -118,8 +119,8 @@ int vmem_region_new(struct vmem_vm *vm,
     ret = init_locks(region);
     if (ret < 0) {
         vmemi_fail(err, ret, VMEM_REASON_NO_MEMORY, NULL,
-                   "region \"%s\": no locks: errno %d", region->name.text,
-                   -ret);
+                   "region \"%s\": no locks: %s (errno %d)", region->name.text,
+                   vmemi_errno_text(ret), -ret);
         goto fail;
     }
     ret = take_backing(region, err);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <inttypes.h>
 
+#include "base/errno.h"
 #include "base/error.h"
 #include "base/range.h"
 #include "core/freeze.h"
@@ -79,8 +80,8 @@ static void log_retained(struct vmem_source *source,
     vmemi_log_add(&region->vm->log, &change->log, VMEM_LOG_WARNING,
                   VMEM_BLAME_OS, VMEM_LOG_CODE_RETAINED, region->name.text,
                   "0x%" PRIx64 " bytes at offset 0x%" PRIx64
-                  " are retained: discard: errno %d",
-                  left->size, left->offset, -ret);
+                  " are retained: discard: %s (errno %d)",
+                  left->size, left->offset, vmemi_errno_text(ret), -ret);
 }
 
 int vmemi_retain_give_back(struct vmem_source *source,
@@ -315,8 +316,9 @@ int vmem_region_retry_discards(struct vmem_region *region,
     if (ret < 0) {
         vmemi_fail(err, ret, VMEM_REASON_DISCARD_FAILED, &left,
                    "region \"%s\": 0x%" PRIx64 " bytes at offset 0x%" PRIx64
-                   " stay retained: errno %d",
-                   region->name.text, left.size, left.offset, -ret);
+                   " stay retained: %s (errno %d)",
+                   region->name.text, left.size, left.offset,
+                   vmemi_errno_text(ret), -ret);
     }
 out:
     vmemi_change_end(&change);

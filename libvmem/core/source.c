@@ -5,6 +5,7 @@
 #include <inttypes.h>
 
 #include "base/alloc.h"
+#include "base/errno.h"
 #include "base/error.h"
 #include "base/range.h"
 #include "base/sized.h"
@@ -114,11 +115,11 @@ int vmemi_source_fail_change(const struct vmem_source *source, const char *what,
 
     return vmemi_fail(err, cause->code, cause->reason, range,
                       "source \"%s\": %s of 0x%" PRIx64
-                      " bytes at offset 0x%" PRIx64 ": %s%s%s, errno %d",
+                      " bytes at offset 0x%" PRIx64 ": %s%s%s: %s (errno %d)",
                       source->name.text, what, range->size, range->offset,
                       vmem_reason_name(cause->reason),
                       cause->by[0] != '\0' ? " by " : "", cause->by,
-                      -cause->code);
+                      vmemi_errno_text(cause->code), -cause->code);
 }
 
 int vmemi_source_add(struct vmem_region *region,

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "base/alloc.h"
+#include "base/errno.h"
 #include "base/error.h"
 #include "base/sized.h"
 #include "core/claim.h"
@@ -91,8 +92,8 @@ int vmem_vm_new(const struct vmem_vm_config *host_config, struct vmem_vm **out,
     if (ret < 0) {
         vmemi_free(vm);
         return vmemi_fail(err, ret, VMEM_REASON_NO_MEMORY, NULL,
-                          "vm \"%s\": locks or policy: errno %d", name.text,
-                          -ret);
+                          "vm \"%s\": locks or policy: %s (errno %d)",
+                          name.text, vmemi_errno_text(ret), -ret);
     }
     *out = vm;
     return 0;

@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "base/alloc.h"
+#include "base/errno.h"
 #include "base/error.h"
 #include "base/gate.h"
 #include "core/claim.h"
@@ -94,7 +95,8 @@ int vmem_discard_watcher_add(struct vmem_vm *vm, vmem_discard_watcher_fn fn,
     if (ret < 0) {
         vmemi_free(watcher);
         return vmemi_fail(err, ret, VMEM_REASON_NO_MEMORY, NULL,
-                          "no lock for a discard watcher: errno %d", -ret);
+                          "no lock for a discard watcher: %s (errno %d)",
+                          vmemi_errno_text(ret), -ret);
     }
     watcher->vm = vm;
     watcher->fn = fn;

@@ -31,7 +31,8 @@ struct vmemi_dma_backend {
                         void *opaque);
     /* Why a map failed with this negative errno, in words, with the limit and
      * what to do about it, for a message or a log line; NULL: nothing is known.
-     * Writes a string of up to size bytes. Changes nothing. */
+     * Writes a string of up to size bytes, empty where the errno says it all.
+     * Changes nothing. */
     void (*explain)(const struct vmem_dma_mapping *mapping, int code,
                     char *text, size_t size, void *opaque);
     struct vmem_dma_ops ops;

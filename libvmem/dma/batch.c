@@ -2,6 +2,7 @@
 /* The lock of a mapper, and the calls of its backend between begin and commit. */
 #include <errno.h>
 
+#include "base/errno.h"
 #include "base/range.h"
 #include "core/vm.h"
 #include "dma/mapper.h"
@@ -49,7 +50,8 @@ int vmemi_dma_commit(struct vmem_dma *dma)
     /* What was unmapped only is stuck now, which has words of its own. */
     if (ret < 0 && dma->has_mapped) {
         vmemi_dma_refuse(dma, ret, VMEM_REASON_MAP_FAILED, dma->name.text,
-                         "the backend did not commit: errno %d", -ret);
+                         "the backend did not commit: %s (errno %d)",
+                         vmemi_errno_text(ret), -ret);
     }
     if (dma->has_begun) {
         dma->has_begun = false;

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 
 #include "base/alloc.h"
+#include "base/errno.h"
 #include "base/error.h"
 #include "base/range.h"
 #include "dma/mapper.h"
@@ -132,8 +133,8 @@ int vmemi_dma_map_chunk(struct vmem_dma_attachment *attachment, uint64_t chunk)
         vmemi_add_locked(&dma->nr_stuck_refusals, 1);
         return vmemi_dma_refuse(
             dma, -EBUSY, VMEM_REASON_UNMAP_FAILED, attachment->name.text,
-            "iova 0x%" PRIx64 " is still mapped from before: errno %d",
-            mapping.iova, -ret);
+            "iova 0x%" PRIx64 " is still mapped from before: %s (errno %d)",
+            mapping.iova, vmemi_errno_text(ret), -ret);
     }
     if (vmemi_dma_is_leaving(attachment)) {
         return 0;

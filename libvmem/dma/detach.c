@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <inttypes.h>
 
+#include "base/errno.h"
 #include "base/error.h"
 #include "base/range.h"
 #include "dma/mapper.h"
@@ -95,8 +96,9 @@ int vmem_dma_detach(struct vmem_dma_attachment *attachment,
         find_stuck(attachment, &stuck);
         vmemi_fail(err, ret, VMEM_REASON_UNMAP_FAILED, &stuck,
                    "attachment \"%s\": offset 0x%" PRIx64 " + 0x%" PRIx64
-                   " cannot be unmapped: errno %d",
-                   attachment->name.text, stuck.offset, stuck.size, -ret);
+                   " cannot be unmapped: %s (errno %d)",
+                   attachment->name.text, stuck.offset, stuck.size,
+                   vmemi_errno_text(ret), -ret);
     }
     vmemi_dma_unlock(dma);
     vmemi_log_send(&dma->vm->log, &log);
@@ -181,9 +183,9 @@ int vmem_dma_retry_unmaps(struct vmem_dma *dma, struct vmem_error *err)
     if (atomic_load(&dma->nr_stuck) > 0) {
         ret = vmemi_fail(err, dma->unmap_code, VMEM_REASON_UNMAP_FAILED, NULL,
                          "mapper \"%s\": %" PRIu64
-                         " mappings still cannot be unmapped: errno %d",
+                         " mappings still cannot be unmapped: %s (errno %d)",
                          dma->name.text, atomic_load(&dma->nr_stuck),
-                         -dma->unmap_code);
+                         vmemi_errno_text(dma->unmap_code), -dma->unmap_code);
     }
     vmemi_dma_unlock(dma);
     vmemi_log_send(&dma->vm->log, &log);

@@ -61,7 +61,7 @@ void vmemi_dma_explain(const struct vmemi_dma_words *words,
         snprintf(text, size, "the address space is gone");
         break;
     default:
-        snprintf(text, size, "the kernel says errno %d", -code);
+        text[0] = '\0';
         break;
     }
 }

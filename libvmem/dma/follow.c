@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <inttypes.h>
 
+#include "base/errno.h"
 #include "base/error.h"
 #include "base/range.h"
 #include "dma/mapper.h"
@@ -57,8 +58,8 @@ static int populate_target(struct vmem_dma_attachment *target,
     vmemi_add_locked(&dma->nr_stuck_refusals, 1);
     return vmemi_dma_refuse(
         dma, -EBUSY, VMEM_REASON_UNMAP_FAILED, target->name.text,
-        "offset 0x%" PRIx64 " is still mapped for the guest: errno %d",
-        range->offset, -ret);
+        "offset 0x%" PRIx64 " is still mapped for the guest: %s (errno %d)",
+        range->offset, vmemi_errno_text(ret), -ret);
 }
 
 static int listener_populate(const struct vmem_range *range, void *opaque)

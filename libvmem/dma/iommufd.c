@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "base/alloc.h"
+#include "base/errno.h"
 #include "base/error.h"
 #include "base/range.h"
 #include "dma/explain.h"
@@ -127,8 +128,8 @@ static int fail_to_ask(const struct ioas *ioas, int code,
     }
     return vmemi_fail(err, code, VMEM_REASON_OS, NULL,
                       "IOMMU_IOAS_IOVA_RANGES of descriptor %d, address space "
-                      "%" PRIu32 ": errno %d%s",
-                      ioas->fd, ioas->id, -code,
+                      "%" PRIu32 ": %s (errno %d)%s",
+                      ioas->fd, ioas->id, vmemi_errno_text(code), -code,
                       code == -ENOTTY ? ": not /dev/iommu opened" : "");
 }
 

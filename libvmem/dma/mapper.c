@@ -5,6 +5,7 @@
 #include <inttypes.h>
 
 #include "base/alloc.h"
+#include "base/errno.h"
 #include "base/error.h"
 #include "base/range.h"
 #include "base/sized.h"
@@ -98,8 +99,8 @@ int vmemi_dma_new(struct vmem_vm *vm, const struct vmem_dma_config *config,
         ret = vmemi_mutex_init(&dma->lock);
         if (ret < 0) {
             vmemi_fail(err, ret, VMEM_REASON_NO_MEMORY, NULL,
-                       "mapper \"%s\": no lock: errno %d", dma->name.text,
-                       -ret);
+                       "mapper \"%s\": no lock: %s (errno %d)", dma->name.text,
+                       vmemi_errno_text(ret), -ret);
         }
     }
     if (ret < 0) {

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "base/errno.h"
 #include "dma/mapper.h"
 
 int vmemi_dma_refuse(struct vmem_dma *dma, int code, uint32_t reason,
@@ -56,9 +57,10 @@ int vmemi_dma_refuse_map(const struct vmem_dma_attachment *attachment,
     }
     return vmemi_dma_refuse(
         dma, code, VMEM_REASON_MAP_FAILED, attachment->name.text,
-        "map of 0x%" PRIx64 " bytes at iova 0x%" PRIx64 ": errno %d%s%s",
-        mapping->size, mapping->iova, -code,
-        text[0] != '\0' ? ": " : advice(code), text);
+        "map of 0x%" PRIx64 " bytes at iova 0x%" PRIx64 ": %s (errno %d)%s",
+        mapping->size, mapping->iova,
+        text[0] != '\0' ? text : vmemi_errno_text(code), -code,
+        text[0] != '\0' ? "" : advice(code));
 }
 
 void vmemi_dma_report_stuck(struct vmem_dma *dma, const char *object,
@@ -71,7 +73,7 @@ void vmemi_dma_report_stuck(struct vmem_dma *dma, const char *object,
     vmemi_log_add(&dma->vm->log, dma->log, VMEM_LOG_ERROR, VMEM_BLAME_OS,
                   VMEM_LOG_CODE_DMA_STUCK, object,
                   "0x%" PRIx64 " bytes at iova 0x%" PRIx64
-                  " could not be unmapped (errno %d): a device may still "
+                  " could not be unmapped: %s (errno %d): a device may still "
                   "reach them",
-                  size, iova, -code);
+                  size, iova, vmemi_errno_text(code), -code);
 }

@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include "base/alloc.h"
+#include "base/errno.h"
 #include "base/error.h"
 #include "dma/explain.h"
 #include "dma/ioctl.h"
@@ -111,9 +112,9 @@ static int check_container(int fd, struct vmem_error *err)
     if (version < 0) {
         return vmemi_fail(
             err, version, VMEM_REASON_OS, NULL,
-            "VFIO_GET_API_VERSION of descriptor %d: errno %d: not "
+            "VFIO_GET_API_VERSION of descriptor %d: %s (errno %d): not "
             "a VFIO container, /dev/vfio/vfio opened",
-            fd, -version);
+            fd, vmemi_errno_text(version), -version);
     }
     if (version != VFIO_API_VERSION) {
         return vmemi_fail(err, -ENOTSUP, VMEM_REASON_UNSUPPORTED, NULL,

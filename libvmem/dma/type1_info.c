@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/errno.h"
 #include "base/error.h"
 #include "dma/ioctl.h"
 #include "dma/kernel.h"
@@ -42,7 +43,8 @@ static int fail_to_ask(int code, struct vmem_error *err)
             "VFIO_TYPE1v2_IOMMU");
     }
     return vmemi_fail(err, code, VMEM_REASON_OS, NULL,
-                      "VFIO_IOMMU_GET_INFO failed: errno %d", -code);
+                      "VFIO_IOMMU_GET_INFO failed: %s (errno %d)",
+                      vmemi_errno_text(code), -code);
 }
 
 /* Asks with a buffer of this size. wanted: what the kernel would like. */

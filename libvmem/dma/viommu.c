@@ -4,6 +4,7 @@
 #include <inttypes.h>
 
 #include "base/alloc.h"
+#include "base/errno.h"
 #include "base/error.h"
 #include "base/range.h"
 #include "dma/mapper.h"
@@ -358,8 +359,9 @@ int vmem_dma_viommu_unmap(struct vmem_dma *dma, uint64_t iova, uint64_t size,
         if (ret < 0) {
             vmemi_fail(err, ret, VMEM_REASON_UNMAP_FAILED, NULL,
                        "mapper \"%s\": iova 0x%" PRIx64 " + 0x%" PRIx64
-                       ": 0x%" PRIx64 " bytes unmapped, then errno %d",
-                       dma->name.text, iova, size, bytes, -ret);
+                       ": 0x%" PRIx64 " bytes unmapped, then %s (errno %d)",
+                       dma->name.text, iova, size, bytes, vmemi_errno_text(ret),
+                       -ret);
         }
     }
     vmemi_dma_unlock(dma);

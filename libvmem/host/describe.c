@@ -5,6 +5,7 @@
 #include <inttypes.h>
 
 #include "base/alloc.h"
+#include "base/errno.h"
 #include "base/error.h"
 #include "base/range.h"
 #include "base/sized.h"
@@ -34,8 +35,8 @@ static void tell(struct vmem_vm *vm, const struct vmemi_memory *memory,
         vmemi_vm_log_now(vm, VMEM_LOG_DEBUG, VMEM_BLAME_OS,
                          VMEM_LOG_CODE_UNVERIFIED, memory->name.text,
                          "its description could not be compared with "
-                         "/proc/self/smaps: errno %d",
-                         unverified);
+                         "/proc/self/smaps: %s (errno %d)",
+                         vmemi_errno_text(-unverified), unverified);
     }
     if (memory->fd >= 0 && !vmemi_memory_is_shared(memory)) {
         vmemi_vm_log_now(vm, VMEM_LOG_WARNING, VMEM_BLAME_HOST,
@@ -227,8 +228,9 @@ static int check_file_size(const struct vmemi_memory *memory,
 
     if (ret < 0) {
         return vmemi_fail(err, ret, VMEM_REASON_OS, NULL,
-                          "backing \"%s\": fstat of fd %d: errno %d",
-                          memory->name.text, memory->fd, -ret);
+                          "backing \"%s\": fstat of fd %d: %s (errno %d)",
+                          memory->name.text, memory->fd, vmemi_errno_text(ret),
+                          -ret);
     }
     if ((uint64_t)status.st_size >= end) {
         return 0;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <inttypes.h>
 
+#include "base/errno.h"
 #include "base/error.h"
 #include "host/kernel.h"
 #include "host/sys.h"
@@ -35,12 +36,13 @@ static int create_memfd(const struct vmemi_memory *memory, unsigned int flags,
         return vmemi_fail(err, -ENOTSUP, VMEM_REASON_UNSUPPORTED, NULL,
                           "backing \"%s\": this kernel has no huge pages of "
                           "0x%" PRIx64 " bytes (0: of its default size): "
-                          "errno %d",
-                          memory->name.text, memory->map_page_size, -fd);
+                          "%s (errno %d)",
+                          memory->name.text, memory->map_page_size,
+                          vmemi_errno_text(fd), -fd);
     }
     return vmemi_fail(err, fd, VMEM_REASON_OS, NULL,
-                      "backing \"%s\": memfd_create: errno %d",
-                      memory->name.text, -fd);
+                      "backing \"%s\": memfd_create: %s (errno %d)",
+                      memory->name.text, vmemi_errno_text(fd), -fd);
 }
 
 /* A memfd of huge pages without size, to learn whether the kernel has such
@@ -62,8 +64,8 @@ int vmemi_file_find_huge_page_size(struct vmemi_memory *memory,
     (void)vmemi_sys_get()->close(fd);
     if (ret < 0) {
         return vmemi_fail(err, ret, VMEM_REASON_OS, NULL,
-                          "backing \"%s\": fstatfs of a memfd: errno %d",
-                          memory->name.text, -ret);
+                          "backing \"%s\": fstatfs of a memfd: %s (errno %d)",
+                          memory->name.text, vmemi_errno_text(ret), -ret);
     }
     memory->map_page_size = (uint64_t)fs.f_bsize;
     memory->page_size = memory->map_page_size;
@@ -90,8 +92,9 @@ static int open_path(struct vmemi_making *making, struct vmem_error *err)
         return vmemi_fail(err, fd,
                           fd == -EACCES || fd == -EROFS ? VMEM_REASON_READ_ONLY
                                                         : VMEM_REASON_OS,
-                          NULL, "backing \"%s\": open of %.96s: errno %d",
-                          making->memory.name.text, making->path, -fd);
+                          NULL, "backing \"%s\": open of %.96s: %s (errno %d)",
+                          making->memory.name.text, making->path,
+                          vmemi_errno_text(fd), -fd);
     }
     return fd;
 }
@@ -135,11 +138,12 @@ int vmemi_file_grow(struct vmemi_making *making, struct vmem_error *err)
         VMEMI_SYS_RETRY(ret, vmemi_sys_get()->ftruncate(memory->fd, size));
     }
     if (ret < 0) {
-        return vmemi_fail(
-            err, ret, VMEM_REASON_OS, NULL,
-            "backing \"%s\": growing %.96s to 0x%" PRIx64 " bytes: errno %d",
-            memory->name.text, making->path != NULL ? making->path : "a memfd",
-            size, -ret);
+        return vmemi_fail(err, ret, VMEM_REASON_OS, NULL,
+                          "backing \"%s\": growing %.96s to 0x%" PRIx64
+                          " bytes: %s (errno %d)",
+                          memory->name.text,
+                          making->path != NULL ? making->path : "a memfd", size,
+                          vmemi_errno_text(ret), -ret);
     }
     making->is_grown = true;
     return 0;
@@ -154,8 +158,8 @@ int vmemi_file_seal(const struct vmemi_memory *memory, struct vmem_error *err)
 
     if (ret < 0) {
         return vmemi_fail(err, ret, VMEM_REASON_OS, NULL,
-                          "backing \"%s\": sealing a memfd: errno %d",
-                          memory->name.text, -ret);
+                          "backing \"%s\": sealing a memfd: %s (errno %d)",
+                          memory->name.text, vmemi_errno_text(ret), -ret);
     }
     return 0;
 }

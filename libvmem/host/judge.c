@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <inttypes.h>
 
+#include "base/errno.h"
 #include "base/error.h"
 #include "base/range.h"
 #include "host/file.h"
@@ -23,8 +24,9 @@ static int check_writable(const struct vmemi_memory *memory,
     }
     if (flags < 0) {
         return vmemi_fail(err, flags, VMEM_REASON_OS, NULL,
-                          "backing \"%s\": F_GETFL of fd %d: errno %d",
-                          memory->name.text, memory->fd, -flags);
+                          "backing \"%s\": F_GETFL of fd %d: %s (errno %d)",
+                          memory->name.text, memory->fd,
+                          vmemi_errno_text(flags), -flags);
     }
     if ((flags & O_ACCMODE) != O_RDWR && (flags & O_ACCMODE) != O_WRONLY) {
         return vmemi_fail(err, -EBADF, VMEM_REASON_READ_ONLY, NULL,
@@ -45,8 +47,9 @@ static int check_seals(const struct vmemi_memory *memory,
     }
     if (seals < 0) {
         return vmemi_fail(err, seals, VMEM_REASON_OS, NULL,
-                          "backing \"%s\": F_GET_SEALS of fd %d: errno %d",
-                          memory->name.text, memory->fd, -seals);
+                          "backing \"%s\": F_GET_SEALS of fd %d: %s (errno %d)",
+                          memory->name.text, memory->fd,
+                          vmemi_errno_text(seals), -seals);
     }
     if ((seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) != 0) {
         return vmemi_fail(err, -EPERM, VMEM_REASON_SEALED, NULL,
@@ -85,8 +88,9 @@ static int judge_file_system(struct vmemi_memory *memory,
     VMEMI_SYS_RETRY(ret, vmemi_sys_get()->fstatfs(memory->fd, &fs));
     if (ret < 0) {
         return vmemi_fail(err, ret, VMEM_REASON_OS, NULL,
-                          "backing \"%s\": fstatfs of fd %d: errno %d",
-                          memory->name.text, memory->fd, -ret);
+                          "backing \"%s\": fstatfs of fd %d: %s (errno %d)",
+                          memory->name.text, memory->fd, vmemi_errno_text(ret),
+                          -ret);
     }
     /* The word's sign depends on the architecture, the magic has 32 bits. */
     memory->fs_type = (uint32_t)fs.f_type;
@@ -132,8 +136,9 @@ static int probe_holes(const struct vmemi_memory *memory, uint64_t file_size,
     }
     return vmemi_fail(err, ret, VMEM_REASON_OS, NULL,
                       "backing \"%s\": punching a hole behind the end of fd "
-                      "%d: errno %d",
-                      memory->name.text, memory->fd, -ret);
+                      "%d: %s (errno %d)",
+                      memory->name.text, memory->fd, vmemi_errno_text(ret),
+                      -ret);
 }
 
 int vmemi_memory_judge_file(struct vmemi_memory *memory, struct vmem_error *err)
@@ -148,8 +153,9 @@ int vmemi_memory_judge_file(struct vmemi_memory *memory, struct vmem_error *err)
     ret = vmemi_sys_get()->fstat(memory->fd, &status);
     if (ret < 0) {
         return vmemi_fail(err, ret, VMEM_REASON_OS, NULL,
-                          "backing \"%s\": fstat of fd %d: errno %d",
-                          memory->name.text, memory->fd, -ret);
+                          "backing \"%s\": fstat of fd %d: %s (errno %d)",
+                          memory->name.text, memory->fd, vmemi_errno_text(ret),
+                          -ret);
     }
     if (!S_ISREG(status.st_mode)) {
         return vmemi_fail(err, -ENOTSUP, VMEM_REASON_UNSUPPORTED, NULL,
@@ -224,16 +230,16 @@ static int probe_huge_dontneed(const struct vmemi_memory *memory,
     if (ret < 0) {
         return vmemi_fail(err, ret, VMEM_REASON_OS, NULL,
                           "backing \"%s\": mapping a huge page of 0x%" PRIx64
-                          " bytes to try MADV_DONTNEED: errno %d",
-                          memory->name.text, size, -ret);
+                          " bytes to try MADV_DONTNEED: %s (errno %d)",
+                          memory->name.text, size, vmemi_errno_text(ret), -ret);
     }
     VMEMI_SYS_RETRY(ret, sys->madvise(hva, size, MADV_DONTNEED));
     (void)sys->munmap(hva, size);
     if (ret < 0) {
         return vmemi_fail(err, -ENOTSUP, VMEM_REASON_UNSUPPORTED, NULL,
                           "backing \"%s\": this kernel cannot discard private "
-                          "huge pages: errno %d",
-                          memory->name.text, -ret);
+                          "huge pages: %s (errno %d)",
+                          memory->name.text, vmemi_errno_text(ret), -ret);
     }
     return 0;
 }

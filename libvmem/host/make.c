@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <inttypes.h>
 
+#include "base/errno.h"
 #include "base/error.h"
 #include "base/range.h"
 #include "base/sized.h"
@@ -172,10 +173,10 @@ static int map_memory(struct vmemi_memory *memory, struct vmem_error *err)
         memory->hva = ret == 0 ? hva : NULL;
     }
     if (ret < 0) {
-        return vmemi_fail(err, ret, VMEM_REASON_OS, NULL,
-                          "backing \"%s\": mapping 0x%" PRIx64
-                          " bytes: errno %d",
-                          memory->name.text, memory->size, -ret);
+        return vmemi_fail(
+            err, ret, VMEM_REASON_OS, NULL,
+            "backing \"%s\": mapping 0x%" PRIx64 " bytes: %s (errno %d)",
+            memory->name.text, memory->size, vmemi_errno_text(ret), -ret);
     }
     /* A child of the process would keep every private page that is discarded
      * here, and would need a copy of all page tables. */
@@ -183,8 +184,8 @@ static int map_memory(struct vmemi_memory *memory, struct vmem_error *err)
                                                   MADV_DONTFORK));
     if (ret < 0) {
         return vmemi_fail(err, ret, VMEM_REASON_OS, NULL,
-                          "backing \"%s\": MADV_DONTFORK: errno %d",
-                          memory->name.text, -ret);
+                          "backing \"%s\": MADV_DONTFORK: %s (errno %d)",
+                          memory->name.text, vmemi_errno_text(ret), -ret);
     }
     return 0;
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/sysmacros.h>
 
+#include "base/errno.h"
 #include "base/error.h"
 #include "base/range.h"
 #include "host/kernel.h"
@@ -149,8 +150,9 @@ int vmemi_memory_verify(struct vmemi_memory *memory, int *unverified,
         ret = vmemi_sys_get()->fstat(memory->fd, &check.file);
         if (ret < 0) {
             return vmemi_fail(err, ret, VMEM_REASON_OS, NULL,
-                              "backing \"%s\": fstat of fd %d: errno %d",
-                              memory->name.text, memory->fd, -ret);
+                              "backing \"%s\": fstat of fd %d: %s (errno %d)",
+                              memory->name.text, memory->fd,
+                              vmemi_errno_text(ret), -ret);
         }
         check.has_file_id = true;
     }

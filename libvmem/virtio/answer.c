@@ -4,6 +4,8 @@
 
 #include <inttypes.h>
 
+#include "base/errno.h"
+
 /* Takes the sizes once. A traced request takes them and its date together, so
  * that it is recorded on the right side of a resize on another thread. */
 static inline void take_sizes(struct vmem_device *device,
@@ -70,9 +72,10 @@ VMEMI_OUT_OF_THE_WAY static void answer_busy(struct vmem_device *device,
                       ? VMEM_BLAME_OS
                       : VMEM_BLAME_HOST,
                   VMEM_LOG_CODE_BUSY, device->name.text,
-                  "request answered BUSY: %s%s%s, errno %d",
+                  "request answered BUSY: %s%s%s: %s (errno %d)",
                   vmem_reason_name(cause->reason),
-                  cause->by[0] != '\0' ? " by " : "", cause->by, -cause->code);
+                  cause->by[0] != '\0' ? " by " : "", cause->by,
+                  vmemi_errno_text(cause->code), -cause->code);
 }
 
 /* Looks once more for what was wrong: nobody waits for it but a driver with a

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 
 #include "base/alloc.h"
+#include "base/errno.h"
 #include "base/error.h"
 #include "base/sized.h"
 
@@ -154,7 +155,8 @@ static int make(struct vmem_region *region,
     ret = vmemi_gate_init(&device->gate, release_device);
     if (ret < 0) {
         vmemi_fail(err, ret, VMEM_REASON_NO_MEMORY, NULL,
-                   "device \"%s\": no lock: errno %d", device->name.text, -ret);
+                   "device \"%s\": no lock: %s (errno %d)", device->name.text,
+                   vmemi_errno_text(ret), -ret);
         goto fail;
     }
     ret = take_place(device, err);

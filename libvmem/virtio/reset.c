@@ -2,6 +2,7 @@
 /* What a driver, the machine, and waking up begin anew. */
 #include <errno.h>
 
+#include "base/errno.h"
 #include "base/error.h"
 #include "core/freeze.h"
 #include "virtio/device.h"
@@ -23,11 +24,11 @@ static int reset_system(struct vmem_device *device, struct vmemi_change *change,
     /* Also with nothing plugged: this is when retained memory is retried. */
     ret = vmemi_source_unplug(device->source, &all, change);
     if (ret < 0) {
-        return vmemi_fail(err, ret, change->cause.reason, NULL,
-                          "device \"%s\": system reset: %s by %s, errno %d",
-                          device->name.text,
-                          vmem_reason_name(change->cause.reason),
-                          change->cause.by, -ret);
+        return vmemi_fail(
+            err, ret, change->cause.reason, NULL,
+            "device \"%s\": system reset: %s by %s: %s (errno %d)",
+            device->name.text, vmem_reason_name(change->cause.reason),
+            change->cause.by, vmemi_errno_text(ret), -ret);
     }
     device->driver.keeps_memory = false;
     if (plugged > 0) {

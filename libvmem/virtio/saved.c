@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <inttypes.h>
 
+#include "base/errno.h"
 #include "base/error.h"
 #include "base/range.h"
 #include "base/sized.h"
@@ -236,10 +237,10 @@ static int fail_agree(const struct vmem_device *device,
                       const struct vmemi_cause *cause, struct vmem_error *err)
 {
     return vmemi_fail(err, cause->code, cause->reason, NULL,
-                      "device \"%s\": load: %s%s%s, errno %d",
+                      "device \"%s\": load: %s%s%s: %s (errno %d)",
                       device->name.text, vmem_reason_name(cause->reason),
                       cause->by[0] != '\0' ? " by " : "", cause->by,
-                      -cause->code);
+                      vmemi_errno_text(cause->code), -cause->code);
 }
 
 /* Under the change lock. */

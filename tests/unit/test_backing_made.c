@@ -237,11 +237,22 @@ static void paths_that_cannot_be_opened_are_named(void **state)
 {
     struct vmem_backing_config request =
         backing_request(VMEM_BACKING_FILE, MIB(4));
+    const char *name = request.name;
+    char longest[VMEM_NAME_MAX + 1] = "";
+    char path[256] = "/nonexistent/";
 
     (void)state;
     request.path = "/nonexistent/ram";
+    refuse_request(
+        &request, -ENOENT, VMEM_REASON_OS,
+        "open of /nonexistent/ram: No such file or directory (errno 2)");
+    memset(longest, 'n', VMEM_NAME_MAX);
+    memset(path + strlen(path), 'p', sizeof(path) - strlen(path) - 1);
+    request.name = longest;
+    request.path = path;
     refuse_request(&request, -ENOENT, VMEM_REASON_OS,
-                   "open of /nonexistent/ram: errno 2");
+                   "ppp: No such file or directory (errno 2)");
+    request.name = name;
     request.path = "/proc/version";
     if (geteuid() != 0) {
         refuse_request(&request, -EACCES, VMEM_REASON_READ_ONLY,

@@ -465,7 +465,8 @@ static void advice_fits_the_longest_message(void **state)
         assert_non_null(strstr(stage.err.message, longest));
         assert_non_null(strstr(stage.err.message, "map of 0x200000 bytes"));
         assert_non_null(strstr(stage.err.message, "18446744073709551614"));
-        assert_true(g_str_has_suffix(stage.err.message, "raise ulimit -l"));
+        assert_true(
+            g_str_has_suffix(stage.err.message, "raise ulimit -l (errno 12)"));
         assert_int_equal(vmem_dma_free(dma, NULL), 0);
         close_stage(&stage);
     }

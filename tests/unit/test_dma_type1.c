@@ -516,8 +516,8 @@ static void a_failure_is_explained(void **state)
     assert_non_null(strstr(explain(&stage, -EFAULT, both), " for writing"));
     assert_null(strstr(explain(&stage, -EPERM, VMEM_DMA_READ), "writing"));
     assert_non_null(strstr(explain(&stage, -EINVAL, both), "0x1000"));
-    assert_non_null(strstr(explain(&stage, -EIO, both), "errno 5"));
     assert_non_null(strstr(explain(&stage, -ENOENT, both), "gone"));
+    assert_string_equal(explain(&stage, -EIO, both), "");
     assert_non_null(strstr(explain(&stage, -ENOMEM, both), "unlimited"));
     stage.fake.memlock_limit = MIB(8);
     assert_non_null(strstr(explain(&stage, -ENOMEM, both), "8388608 bytes"));
@@ -529,8 +529,8 @@ static void a_failure_is_explained(void **state)
 /* Room for the longest names, and for what was to be mapped where, in front. */
 static void an_explanation_fits_a_message(void **state)
 {
-    static const int codes[] = { ENOMEM, ENOSPC,    EEXIST, EFAULT, EPERM,
-                                 EINVAL, EOVERFLOW, ENOENT, EIO };
+    static const int codes[] = { ENOMEM, ENOSPC, EEXIST,    EFAULT,
+                                 EPERM,  EINVAL, EOVERFLOW, ENOENT };
     const struct vmem_dma_mapping mapping = {
         .struct_size = sizeof(mapping),
         .hva = (void *)UINTPTR_MAX,
@@ -551,8 +551,8 @@ static void an_explanation_fits_a_message(void **state)
                               sizeof(stage.text), stage.backend.opaque);
         snprintf(text, sizeof(text),
                  "attachment \"%s\": map of 0x%" PRIx64
-                 " bytes at iova 0x%" PRIx64 ": errno %d: %s",
-                 name, UINT64_MAX, UINT64_MAX, codes[i], stage.text);
+                 " bytes at iova 0x%" PRIx64 ": %s (errno %d)",
+                 name, UINT64_MAX, UINT64_MAX, stage.text, codes[i]);
         assert_true(strlen(stage.text) > 10);
         if (strlen(text) >= sizeof(err.message)) {
             fail_msg("%zu characters: %s", strlen(text), text);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
@@ -8,6 +9,7 @@
 
 #include <vmem/vmem.h>
 
+#include "base/errno.h"
 #include "base/error.h"
 
 static const struct vmem_range range = { 0x1000, 0x2000 };
@@ -168,6 +170,41 @@ static void an_unknown_reason_is_called_unknown(void **state)
     assert_string_equal(vmem_reason_name(UINT32_MAX), "unknown");
 }
 
+/* What the kernel says of memory, files and IOMMUs, and callbacks with it. */
+static void an_errno_is_said_in_words(void **state)
+{
+    static const int codes[] = {
+        EPERM,   ENOENT, EINTR,  EIO,    ENXIO,  E2BIG,     EBADF,   EAGAIN,
+        ENOMEM,  EACCES, EFAULT, EBUSY,  EEXIST, ENODEV,    EISDIR,  EINVAL,
+        ENFILE,  EMFILE, ENOTTY, EFBIG,  ENOSPC, EROFS,     EPIPE,   ERANGE,
+        EDEADLK, ENOSYS, ELOOP,  EPROTO, EDQUOT, EOVERFLOW, ENOTSUP, ETIMEDOUT,
+    };
+
+    (void)state;
+    assert_string_equal(vmemi_errno_text(-ENOENT), "No such file or directory");
+    for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
+        const char *text = vmemi_errno_text(-codes[i]);
+
+        assert_string_not_equal(text, "unknown error");
+        assert_in_range(strlen(text), 5, 48);
+        for (size_t k = 0; k < i; k++) {
+            assert_string_not_equal(text, vmemi_errno_text(-codes[k]));
+        }
+    }
+}
+
+/* A callback of the host may return anything. */
+static void other_numbers_are_unknown_errors(void **state)
+{
+    static const int codes[] = { 0,     1,     ENOENT,  -4095,
+                                 -4096, -9999, INT_MAX, INT_MIN };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
+        assert_string_equal(vmemi_errno_text(codes[i]), "unknown error");
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -182,6 +219,8 @@ int main(void)
         cmocka_unit_test(success_leaves_the_error_alone),
         cmocka_unit_test(every_reason_has_a_name_of_its_own),
         cmocka_unit_test(an_unknown_reason_is_called_unknown),
+        cmocka_unit_test(an_errno_is_said_in_words),
+        cmocka_unit_test(other_numbers_are_unknown_errors),
     };
 
     return cmocka_run_group_tests_name("error", tests, NULL, NULL);

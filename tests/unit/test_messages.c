@@ -157,10 +157,10 @@ static void memory_fails_by_name_and_place(void **u)
     assert_int_equal(vmem_backing_discard(backing, &range, &err), -EIO);
     assert_said(&err,
                 "backing \"m\": discard of 0x1000 bytes at offset 0x2000: "
-                "errno 5");
+                "Input/output error (errno 5)");
     assert_int_equal(vmem_backing_populate(backing, &range, &err), -EIO);
     assert_said(&err, "backing \"m\": populate of 0x1000 bytes at offset "
-                      "0x2000: errno 5");
+                      "0x2000: Input/output error (errno 5)");
     assert_int_equal(vmem_backing_free(backing, NULL), 0);
     rig_free(rig);
 }

@@ -117,7 +117,11 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(to, "{} (errno {})", self.message, -self.code)
+        let number = format!("(errno {})", -self.code);
+        if self.message.contains(&number) {
+            return to.write_str(&self.message); // of the kernel's, with its meaning
+        }
+        write!(to, "{} {number}", self.message)
     }
 }
 

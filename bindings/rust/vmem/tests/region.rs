@@ -61,6 +61,12 @@ fn errors_say_what_and_why() {
     assert!(error.to_string().ends_with("(errno 22)"), "{error}");
     let _: &dyn std::error::Error = &error;
     let vm = vm();
+    let config = BackingConfig {
+        path: Some("/nonexistent/ram".into()),
+        ..BackingConfig::new("ram", BackingKind::File, MIB)
+    };
+    let missing = Backing::allocate(&vm, &config).err().unwrap().to_string();
+    assert!(missing.ends_with("ram: No such file or directory (errno 2)"), "{missing}");
     let region = region(&vm);
     let _source = source(&region);
     let config = SourceConfig { name: "blocks".into(), block_size: MIB, ..Default::default() };
