@@ -23,8 +23,8 @@ LOST_TIMER = "kthread timer wakeup didn't happen"
 BOOT_S = 60
 
 # On a busy host the timer interrupt may seem not to come, and with an IOMMU that
-# ends the kernel: it is not checked.
-APPEND = ("console=ttyS0 8250.nr_uarts=4 panic=-1 quiet nokaslr "
+# ends the kernel: it is not checked. Warnings are for the log only.
+APPEND = ("console=ttyS0 8250.nr_uarts=4 panic=-1 quiet loglevel=5 nokaslr "
           "mitigations=off cryptomgr.notests no_timer_check")
 
 # An IOMMU, and behind it QEMU's device for teaching, whose only use is DMA, twice:
@@ -145,6 +145,14 @@ class Run:
         return found
 
 
+def keep_logs(folder):
+    """Of a try that is not the last: "first-" before their names."""
+    for name in ("console.log", "results.log", "qemu.log"):
+        path = os.path.join(folder, name)
+        if os.path.exists(path):
+            os.rename(path, os.path.join(folder, "first-" + name))
+
+
 def boot(kernel, initramfs, folder, options, tell):
     """(Run, what went wrong or None); once more if the kernel did not start, or
     after one of QEMU's known failures."""
@@ -156,4 +164,5 @@ def boot(kernel, initramfs, folder, options, tell):
         wrong = run.watch(words, options.timeout + BOOT_S)
         if wrong is None or attempt == 2 or not run.deserves_another():
             return run, wrong
+        keep_logs(folder)
         tell(0, f"{wrong}; once more")

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import types
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -132,6 +133,35 @@ class SecondTry(unittest.TestCase):
             wrong = run.watch(["sh", "-c", says], 50)
             self.assertIn("lost a timer", wrong)
             self.assertLess(time.monotonic() - run.start, 20)
+
+    def test_the_logs_of_the_first_try_are_kept(self):
+        says = ("#!/bin/sh\n"
+                "for word; do case $word in file:*console.log)\n"
+                "  log=${word#file:};; esac; done\n"
+                "cd \"$(dirname \"$log\")\"\n"
+                "if [ -e first-console.log ]; then\n"
+                "  echo second >console.log; echo '@init done 1'\n"
+                "else echo first >console.log; fi\n")
+        options = types.SimpleNamespace(memory=1, cpus=1, iommu=False,
+                                        append="", qemu=[], timeout=1)
+        with tempfile.TemporaryDirectory() as folder:
+            qemu = os.path.join(folder, "qemu-system-x86_64")
+            with open(qemu, "w", encoding="utf-8") as file:
+                file.write(says)
+            os.chmod(qemu, 0o755)
+            path = os.environ["PATH"]
+            os.environ["PATH"] = folder + ":" + path
+            try:
+                _, wrong = machine.boot(types.SimpleNamespace(vmlinux="v"), "i",
+                                        folder, options, lambda *_: None)
+            finally:
+                os.environ["PATH"] = path
+            self.assertIsNone(wrong)
+            for name, text in (("first-console.log", "first\n"),
+                               ("console.log", "second\n")):
+                with open(os.path.join(folder, name),
+                          encoding="utf-8") as file:
+                    self.assertEqual(file.read(), text)
 
 
 class Packages(unittest.TestCase):
