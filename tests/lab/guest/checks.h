@@ -38,6 +38,9 @@ bool grow_and_shrink(const struct sized *test);
  * grew and shrank since the last call. */
 uint64_t take_worst_distance(void);
 
+/* Asks for all; true when it is there, false when the guest has given up. */
+bool give_back(const char *device);
+
 /* What stays plugged in the kernel zone, and the kernel's pages in it. */
 struct kept {
     uint64_t size;

@@ -4,11 +4,11 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "lab/result.h"
 
-/* minivmm calls a resize stalled after 10 s without a request. */
-#define STALL_S 12
+#define GIVE_UP_S 120
 /* How often the guest is asked again for what it could have given. */
 #define MAX_LOOKS 3
 /* Whatever the kernel does while its zone is there may take a page of it for good:
@@ -41,6 +41,22 @@ static bool wait_stalled(const char *device, struct stall *stall)
            expect(stall->size > 0, "nothing is plugged");
 }
 
+bool give_back(const char *device)
+{
+    const double end_s = now_s() + GIVE_UP_S;
+
+    if (monitor("resize %s 0", device) == NULL) {
+        return false;
+    }
+    while (!device_says(device, "resize", "stalled") && now_s() < end_s) {
+        if (device_says(device, "resize", "idle")) {
+            return true;
+        }
+        usleep(50000);
+    }
+    return false;
+}
+
 /* The driver looks at a block once, and what it missed waits for a minute or five,
  * or for the next resize: also to the same size. */
 bool explain_kept(const char *device, struct kept *kept)
@@ -52,8 +68,8 @@ bool explain_kept(const char *device, struct kept *kept)
 
     for (kept->nr_looks = 0; nr_unheld > 0 && kept->nr_looks < MAX_LOOKS;
          kept->nr_looks++) {
-        if (kept->nr_looks > 0 && monitor("resize %s 0", device) != NULL) {
-            settle(device, 0, STALL_S);
+        if (kept->nr_looks > 0) {
+            give_back(device);
         }
         const char *said =
             guest("held %" PRIu64 " %" PRIu64 " %" PRIu64, gpa, size, block);
@@ -111,15 +127,16 @@ static bool check_kernel(struct stall *used, struct kept *closed,
         guest("prepare") != NULL && guest("online online_kernel") != NULL &&
         resize("vmem0", 256 * MIB) && shrink_in_vain("pipes", 160, used);
 
-    if (fine && guest("pipes 0") != NULL && monitor("resize vmem0 0") != NULL) {
-        settle("vmem0", 0, STALL_S);
+    fine = fine && guest("pipes 0") != NULL;
+    if (fine) {
+        give_back("vmem0");
     }
     fine = fine && explain_kept("vmem0", closed) &&
            expect(closed->size < used->size, "nothing was given back");
     shrunk->size = closed->size;
     for (unsigned i = 0; fine && i < MAX_LOOKS && shrunk->size > 0; i++) {
-        fine = guest("shrink") != NULL && monitor("resize vmem0 0") != NULL;
-        settle("vmem0", 0, STALL_S);
+        fine = guest("shrink") != NULL;
+        give_back("vmem0");
         shrunk->size = device_number("vmem0", "size");
     }
     return fine && explain_kept("vmem0", shrunk) &&

@@ -90,11 +90,7 @@ static bool give_back_kernel(const struct sized *test)
 {
     struct kept kept = { 0 };
 
-    if (monitor("resize %s 0", test->device) == NULL) {
-        return expect(false, "the resize is refused");
-    }
-    bool fine =
-        settle(test->device, 0, 20) || explain_kept(test->device, &kept);
+    bool fine = give_back(test->device) || explain_kept(test->device, &kept);
     fine = expect(kept.size <= 128 * MIB, "%" PRIu64 " MiB stay",
                   kept.size / MIB) &&
            fine;
