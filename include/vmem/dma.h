@@ -627,7 +627,8 @@ VMEM_API int vmem_dma_attach_static(struct vmem_dma *dma,
  *                    may be NULL.
  * @return 0, a negative errno, or what the backend's unmap said.
  * @retval -EBUSY    Something is stuck without an error of the backend.
- * @retval -EDEADLK  Called from a callback.
+ * @retval -EDEADLK  Called from a callback, or from the log sink for what is
+ *                   being detached.
  * @threads{no other call on the attachment may be running; not from listener,
  * backing and walk callbacks}
  * @since 0.1

@@ -139,7 +139,8 @@ VMEM_API int vmem_listener_add(struct vmem_region *region,
  * @param listener  The listener; gone on success. NULL is allowed.
  * @param[out] err  Filled on failure; may be NULL.
  * @return 0 or a negative errno.
- * @retval -EDEADLK  Called from a callback, its own included.
+ * @retval -EDEADLK  Called from a callback, its own included, or from the log
+ *                   sink for what is being removed.
  * @threads{no other call on the listener may be running; not from listener,
  * backing and walk callbacks}
  * @since 0.1

@@ -22,7 +22,9 @@ VMEM_BEGIN_DECLS
  * suppressed. The sink is called after all locks are dropped, by several threads
  * at once if several log. Any call is legal in it but those that free a machine,
  * backing, region, device or mapper (-EDEADLK), because the call that logs is not
- * over; a call that logs again calls the sink again.
+ * over. If that call removes a listener or source, or detaches, the sink must not
+ * use what goes; taking it away a second time is refused (-EDEADLK). A call that
+ * logs again calls the sink again.
  * @{
  */
 

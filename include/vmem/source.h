@@ -92,7 +92,8 @@ VMEM_API int vmem_source_add(struct vmem_region *region,
  * @param[out] err  Filled on failure; may be NULL.
  * @return 0, a negative errno, or what the objecting listener returned.
  * @retval -EBUSY    The region is frozen, or a device drives the source.
- * @retval -EDEADLK  Called from a callback.
+ * @retval -EDEADLK  Called from a callback, or from the log sink for what is
+ *                   being removed.
  * @threads{no other call on the source may be running; not from listener,
  * backing and walk callbacks}
  * @since 0.1

@@ -20,6 +20,7 @@ enum vmemi_frame_kind {
     VMEMI_FRAME_NOTIFY = 1 << 3,    /* object: gate; no lock is held */
     VMEMI_FRAME_LOG = 1 << 4,       /* in the log sink; no lock is held */
     VMEMI_FRAME_DMA = 1 << 5,       /* object: mapper that is locked */
+    VMEMI_FRAME_REMOVE = 1 << 6,    /* object: is being removed */
     VMEMI_FRAME_LOCKED = (1 << 0) | (1 << 1) | (1 << 2) | (1 << 5)
 };
 

@@ -188,6 +188,7 @@ int vmem_listener_remove(struct vmem_listener *listener, struct vmem_error *err)
 {
     struct vmem_region *region;
     struct vmemi_change change;
+    struct vmemi_frame frame;
     struct vmemi_terms terms;
     int ret;
 
@@ -195,10 +196,13 @@ int vmem_listener_remove(struct vmem_listener *listener, struct vmem_error *err)
         return 0;
     }
     region = listener->region;
-    ret = vmemi_change_begin(&change, region, "vmem_listener_remove", err);
+    ret = vmemi_vm_check_may_remove(region->vm, listener,
+                                    "vmem_listener_remove", err);
     if (ret < 0) {
         return ret;
     }
+    vmemi_frame_enter(&frame, region->vm, listener, VMEMI_FRAME_REMOVE);
+    vmemi_change_lock(&change, region);
     vmemi_terms_init(&terms, region, NULL, true);
     vmemi_listener_discard(listener, &terms, listener->window.offset,
                            vmemi_range_end(&listener->window));
@@ -211,6 +215,7 @@ int vmem_listener_remove(struct vmem_listener *listener, struct vmem_error *err)
     if (listener->ops.destroy != NULL) {
         listener->ops.destroy(listener->opaque);
     }
+    vmemi_frame_leave(&frame);
     vmemi_free(listener);
     return 0;
 }

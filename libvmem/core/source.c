@@ -211,15 +211,24 @@ static int check_not_driven(const struct vmem_source *source, const char *what,
 
 int vmem_source_remove(struct vmem_source *source, struct vmem_error *err)
 {
+    const struct vmem_vm *vm;
+    struct vmemi_frame frame;
     int ret;
 
     if (source == NULL) {
         return 0;
     }
+    vm = source->region->vm;
     ret = check_not_driven(source, "vmem_source_remove", err);
     if (ret == 0) {
-        ret = vmemi_source_remove(source, false, err);
+        ret = vmemi_vm_check_may_remove(vm, source, "vmem_source_remove", err);
     }
+    if (ret < 0) {
+        return ret;
+    }
+    vmemi_frame_enter(&frame, vm, source, VMEMI_FRAME_REMOVE);
+    ret = vmemi_source_remove(source, false, err);
+    vmemi_frame_leave(&frame);
     if (ret == 0) {
         vmemi_source_free(source);
     }

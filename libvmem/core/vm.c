@@ -171,6 +171,18 @@ int vmemi_vm_check_may_free(const struct vmem_vm *vm, const char *what,
                       vm->name.text);
 }
 
+int vmemi_vm_check_may_remove(const struct vmem_vm *vm, const void *object,
+                              const char *what, struct vmem_error *err)
+{
+    if (vmemi_frame_count(object) == 0) {
+        return vmemi_vm_check_unlocked(vm, what, err);
+    }
+    return vmemi_fail(err, -EDEADLK, VMEM_REASON_REENTERED, NULL,
+                      "%s called from a callback of vm \"%s\" for what is "
+                      "being removed",
+                      what, vm->name.text);
+}
+
 void vmemi_vm_link_locked(struct vmem_vm *vm, enum vmemi_child_kind kind,
                           struct vmemi_child *child, const char *name,
                           void *object)

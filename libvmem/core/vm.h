@@ -63,6 +63,11 @@ static inline int vmemi_vm_check_unlocked(const struct vmem_vm *vm,
 int vmemi_vm_check_may_free(const struct vmem_vm *vm, const char *what,
                             struct vmem_error *err);
 
+/* The same for what removes an object, with a frame about it while it does: not in
+ * the log sink of a call that removes it already. */
+int vmemi_vm_check_may_remove(const struct vmem_vm *vm, const void *object,
+                              const char *what, struct vmem_error *err);
+
 void vmemi_vm_link_locked(struct vmem_vm *vm, enum vmemi_child_kind kind,
                           struct vmemi_child *child, const char *name,
                           void *object);

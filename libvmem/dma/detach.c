@@ -77,6 +77,7 @@ int vmem_dma_detach(struct vmem_dma_attachment *attachment,
                     struct vmem_error *err)
 {
     struct vmem_range stuck = { 0 };
+    struct vmemi_frame frame;
     struct vmemi_log_queue log;
     struct vmem_dma *dma;
     int ret;
@@ -85,10 +86,12 @@ int vmem_dma_detach(struct vmem_dma_attachment *attachment,
         return 0;
     }
     dma = attachment->dma;
-    ret = vmemi_vm_check_unlocked(dma->vm, "vmem_dma_detach", err);
+    ret =
+        vmemi_vm_check_may_remove(dma->vm, attachment, "vmem_dma_detach", err);
     if (ret < 0) {
         return ret;
     }
+    vmemi_frame_enter(&frame, dma->vm, attachment, VMEMI_FRAME_REMOVE);
     log.nr_records = 0;
     vmemi_dma_lock(dma, &log);
     ret = vmemi_dma_unmap_all(attachment);
@@ -105,6 +108,7 @@ int vmem_dma_detach(struct vmem_dma_attachment *attachment,
     if (ret == 0) {
         finish(attachment);
     }
+    vmemi_frame_leave(&frame);
     return ret;
 }
 

@@ -19,6 +19,7 @@ struct fixture {
     struct vmem_source *source;
     struct fake_dma fake;
     struct vmem_dma_attachment *attachment;
+    int in_sink;
 };
 
 static int attach(struct fixture *it)
@@ -278,6 +279,40 @@ static void detaching_keeps_what_is_stuck(void **state)
     close_fixture(&it);
 }
 
+static void on_stuck(void *opaque)
+{
+    struct world *world = opaque;
+    struct fixture *it = (struct fixture *)world; /* its first member */
+
+    world->on_log = NULL;
+    it->in_sink = vmem_dma_detach(it->attachment, NULL);
+    if (it->in_sink == 0) {
+        it->attachment = NULL;
+    }
+}
+
+/* Who answers "stuck" by detaching may do so, but not while it is being detached. */
+static void the_log_sink_does_not_detach_what_is_being_detached(void **state)
+{
+    (void)state;
+    for (int is_detaching = 0; is_detaching < 2; is_detaching++) {
+        struct fixture it;
+
+        open_fixture(&it, true, false);
+        fake_dma_fail(&it.fake.unmap, 0, 1, -EIO);
+        it.world.on_log = on_stuck;
+        if (is_detaching != 0) {
+            assert_int_equal(vmem_dma_detach(it.attachment, NULL), -EIO);
+            assert_int_equal(it.in_sink, -EDEADLK);
+        } else {
+            assert_int_equal(unplug(&it, 0, 1), 0);
+            assert_int_equal(it.in_sink, 0);
+            expect_mapped(&it, "");
+        }
+        close_fixture(&it);
+    }
+}
+
 /* An attachment that is half detached maps nothing, and still guards. */
 static void a_leaving_attachment_guards_its_memory(void **state)
 {
@@ -502,6 +537,7 @@ int main(void)
         cmocka_unit_test(a_positive_answer_is_a_failure),
         cmocka_unit_test(a_commit_that_fails_after_unmaps_leaves_them_stuck),
         cmocka_unit_test(detaching_keeps_what_is_stuck),
+        cmocka_unit_test(the_log_sink_does_not_detach_what_is_being_detached),
         cmocka_unit_test(a_leaving_attachment_guards_its_memory),
         cmocka_unit_test(a_discard_over_it_tries_again),
         cmocka_unit_test(an_attach_that_cannot_be_undone_is_not_forgotten),

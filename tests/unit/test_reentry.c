@@ -1208,6 +1208,57 @@ static void the_log_sink_may_free_none_of_the_five(void **state)
     close_stage(&stage);
 }
 
+static void in_destroy_log(struct recorder *recorder, enum recorder_call call,
+                           const struct vmem_range *range)
+{
+    (void)range;
+    if (call == RECORDER_DESTROY) {
+        vmem_device_write_config(recorder->inside_opaque, 0, "", 1);
+    }
+}
+
+static void on_log_remove(void *opaque)
+{
+    struct stage *it = free_stage;
+    struct vmem_error err = VMEM_ERROR_INIT;
+
+    (void)opaque;
+    if (it == NULL) {
+        return;
+    }
+    free_stage = NULL;
+    nr_free_attempts++;
+    DO(it->source == NULL || vmem_source_remove(it->source, &err) == -EDEADLK);
+    DO(it->source != NULL || recorder_remove(&it->listener, &err) == -EDEADLK);
+    DO(strstr(err.message, "being removed") != NULL);
+}
+
+/* What logs is the cleaning of a source's memory, and a destroy that makes a call
+ * which logs. */
+static void what_is_being_removed_is_not_removed_again(void **state)
+{
+    struct stage stage;
+
+    (void)state;
+    open_stage(&stage);
+    assert_int_equal(vmem_source_populate(stage.source, &low, NULL), 0);
+    fake_calls_fail(&stage.world.memory.discards, 0, 2, -EIO);
+    assert_int_equal(vmem_source_discard(stage.source, &low, NULL), 0);
+    stage.world.on_log = on_log_remove;
+    arm(&stage);
+    assert_int_equal(vmem_source_remove(stage.source, NULL), 0);
+    assert_int_equal(stage.world.last_log.code, VMEM_LOG_CODE_ZEROED);
+    expect_free_attempts(&stage, 1);
+    stage.source = NULL;
+    stage.listener.inside = in_destroy_log;
+    stage.listener.inside_opaque = stage.device;
+    arm(&stage);
+    assert_int_equal(recorder_remove(&stage.listener, NULL), 0);
+    expect_free_attempts(&stage, 1);
+    stage.world.on_log = NULL;
+    close_stage(&stage);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1223,6 +1274,7 @@ int main(void)
         cmocka_unit_test(devices_notifications_may_change_everything),
         cmocka_unit_test(the_log_sink_may_change_everything),
         cmocka_unit_test(the_log_sink_may_free_none_of_the_five),
+        cmocka_unit_test(what_is_being_removed_is_not_removed_again),
     };
 
     return cmocka_run_group_tests_name("reentry", tests, NULL, NULL);
