@@ -60,9 +60,7 @@ int vmemi_dma_commit(struct vmem_dma *dma)
     if (dma->has_mapped && !dma->has_refused) {
         dma->is_refusing = false;
     }
-    if (atomic_load(&dma->nr_stuck) == 0) {
-        dma->is_stuck = false;
-    }
+    vmemi_dma_report_stuck(dma);
     dma->has_mapped = false;
     return ret;
 }

@@ -96,8 +96,7 @@ static void set_stuck(struct vmem_dma_attachment *attachment, uint64_t chunk,
     vmem_bitmap_set(attachment->stuck, chunk, 1, NULL);
     vmemi_add_locked(&dma->nr_stuck, 1);
     vmemi_add_locked(&dma->stuck_size, range.size);
-    vmemi_dma_report_stuck(dma, attachment->name.text,
-                           iova_of(attachment, &range), range.size, code);
+    dma->stuck_code = code;
 }
 
 static void clear_stuck(struct vmem_dma_attachment *attachment, uint64_t chunk)
@@ -165,11 +164,26 @@ static void clear_mapped(struct vmem_dma_attachment *attachment, uint64_t first,
     }
 }
 
-/* Asks for each chunk alone. after_error: a call for all of them failed, and may
- * have unmapped some, so that nothing to unmap means gone. Returns the bytes that
- * were. */
+/* A mapped chunk that could not be unmapped. */
+static void keep_stuck(struct vmem_dma_attachment *attachment, uint64_t chunk,
+                       int code)
+{
+    vmem_bitmap_clear(attachment->mapped, chunk, 1, NULL);
+    set_stuck(attachment, chunk, code);
+}
+
+/* What it means that there was nothing to unmap. */
+enum nothing {
+    NOTHING_IS_STUCK,
+    NOTHING_IS_GONE, /* a call for the run failed, and may have unmapped it */
+    NOTHING_IS_OPEN  /* the same, if all calls together unmapped all of it */
+};
+
+/* Asks for each chunk alone. Returns the bytes that were unmapped, and adds to
+ * nr_open what is stuck and left open. */
 static uint64_t unmap_each(struct vmem_dma_attachment *attachment,
-                           uint64_t first, uint64_t nr_chunks, bool after_error)
+                           uint64_t first, uint64_t nr_chunks,
+                           enum nothing nothing, uint64_t *nr_open)
 {
     struct vmem_dma *dma = attachment->dma;
     uint64_t total = 0;
@@ -181,13 +195,15 @@ static uint64_t unmap_each(struct vmem_dma_attachment *attachment,
         int ret = vmemi_dma_call_unmap(dma, iova_of(attachment, &range),
                                        range.size, &unmapped);
 
-        if (ret == 0 &&
-            (unmapped >= range.size || (unmapped == 0 && after_error))) {
+        if (ret == 0 && (unmapped >= range.size ||
+                         (unmapped == 0 && nothing == NOTHING_IS_GONE))) {
             clear_mapped(attachment, chunk, 1);
+        } else if (ret == 0 && unmapped == 0 && nothing == NOTHING_IS_OPEN) {
+            *nr_open += 1;
+            keep_stuck(attachment, chunk, dma->unmap_code);
         } else {
             vmemi_add_locked(&dma->nr_unmap_errors, 1);
-            vmem_bitmap_clear(attachment->mapped, chunk, 1, NULL);
-            set_stuck(attachment, chunk, dma->unmap_code);
+            keep_stuck(attachment, chunk, dma->unmap_code);
         }
         total += ret == 0 ? vmemi_min(unmapped, range.size) : 0;
     }
@@ -202,12 +218,13 @@ static void unmap_run(struct vmem_dma_attachment *attachment, uint64_t first,
     const struct vmem_range range =
         vmemi_dma_chunk_range(attachment, first, nr_chunks);
     struct vmem_dma *dma = attachment->dma;
+    uint64_t nr_open = 0;
     uint64_t unmapped;
     uint64_t total;
     int ret;
 
     if (nr_chunks == 1 || (dma->backend.flags & VMEM_DMA_EXACT_UNMAP) != 0) {
-        unmap_each(attachment, first, nr_chunks, false);
+        unmap_each(attachment, first, nr_chunks, NOTHING_IS_STUCK, &nr_open);
         return;
     }
     ret = vmemi_dma_call_unmap(dma, iova_of(attachment, &range), range.size,
@@ -217,11 +234,14 @@ static void unmap_run(struct vmem_dma_attachment *attachment, uint64_t first,
         return;
     }
     vmemi_add_locked(&dma->nr_unmap_errors, 1);
-    total = unmap_each(attachment, first, nr_chunks, ret < 0);
+    total = unmap_each(attachment, first, nr_chunks,
+                       ret < 0 ? NOTHING_IS_GONE : NOTHING_IS_OPEN, &nr_open);
     /* Chunks that had nothing to unmap are those that the first call did, if the
      * two together make all of them. */
     if (ret == 0 && total + unmapped >= range.size) {
         vmemi_dma_retry_chunks(attachment, first, nr_chunks);
+    } else {
+        vmemi_add_locked(&dma->nr_unmap_errors, nr_open);
     }
 }
 

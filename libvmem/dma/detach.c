@@ -8,9 +8,8 @@
 #include "base/range.h"
 #include "dma/mapper.h"
 
-/* Under the lock: the first thing that is stuck; false if nothing is. */
-static bool find_stuck(const struct vmem_dma_attachment *attachment,
-                       struct vmem_range *range)
+bool vmemi_dma_find_stuck(const struct vmem_dma_attachment *attachment,
+                          struct vmem_range *range, uint64_t *iova)
 {
     const uint64_t nr_chunks = attachment->nr_chunks;
     const struct vmemi_dma_guest *guest;
@@ -21,12 +20,14 @@ static bool find_stuck(const struct vmem_dma_attachment *attachment,
                                      &attachment->window);
         if (guest != NULL) {
             *range = guest->range;
+            *iova = guest->iova;
         }
         return guest != NULL;
     }
     chunk = vmem_bitmap_next_set(attachment->stuck, 0, nr_chunks);
     if (chunk < nr_chunks) {
         *range = vmemi_dma_chunk_range(attachment, chunk, 1);
+        *iova = attachment->iova + (range->offset - attachment->window.offset);
     }
     return chunk < nr_chunks;
 }
@@ -44,6 +45,7 @@ int vmemi_dma_unmap_all(struct vmem_dma_attachment *attachment)
 {
     struct vmem_dma *dma = attachment->dma;
     struct vmem_range stuck;
+    uint64_t iova;
 
     attachment->stage = VMEMI_DMA_LEAVING;
     retry(attachment);
@@ -54,7 +56,10 @@ int vmemi_dma_unmap_all(struct vmem_dma_attachment *attachment)
     }
     vmemi_dma_commit(dma);
     /* What is stuck was tried just now. */
-    return find_stuck(attachment, &stuck) ? dma->unmap_code : 0;
+    if (vmemi_dma_find_stuck(attachment, &stuck, &iova)) {
+        return dma->unmap_code;
+    }
+    return 0;
 }
 
 /* Off the region and off the list; nothing of it is mapped. */
@@ -80,6 +85,7 @@ int vmem_dma_detach(struct vmem_dma_attachment *attachment,
     struct vmemi_frame frame;
     struct vmemi_log_queue log;
     struct vmem_dma *dma;
+    uint64_t iova;
     int ret;
 
     if (attachment == NULL) {
@@ -96,7 +102,7 @@ int vmem_dma_detach(struct vmem_dma_attachment *attachment,
     vmemi_dma_lock(dma, &log);
     ret = vmemi_dma_unmap_all(attachment);
     if (ret < 0) {
-        find_stuck(attachment, &stuck);
+        vmemi_dma_find_stuck(attachment, &stuck, &iova);
         vmemi_fail(err, ret, VMEM_REASON_UNMAP_FAILED, &stuck,
                    "attachment \"%s\": offset 0x%" PRIx64 " + 0x%" PRIx64
                    " cannot be unmapped: %s (errno %d)",
@@ -135,12 +141,13 @@ void vmemi_dma_abandon(struct vmem_dma_attachment *attachment)
 static struct vmem_dma_attachment *find_free_orphan(const struct vmem_dma *dma)
 {
     struct vmem_range stuck;
+    uint64_t iova;
 
     for (GList *link = dma->attachments.head; link != NULL; link = link->next) {
         struct vmem_dma_attachment *attachment = link->data;
 
         if (attachment->stage == VMEMI_DMA_ORPHAN &&
-            !find_stuck(attachment, &stuck)) {
+            !vmemi_dma_find_stuck(attachment, &stuck, &iova)) {
             /* Nobody else finds it. */
             attachment->stage = VMEMI_DMA_LEAVING;
             return attachment;

@@ -133,8 +133,7 @@ static void set_stuck(struct vmemi_dma_guest *guest, int code)
     vmemi_tree_insert(&guest->target->stuck_guests, &guest->by_target);
     vmemi_add_locked(&dma->nr_stuck, 1);
     vmemi_add_locked(&dma->stuck_size, guest->range.size);
-    vmemi_dma_report_stuck(dma, guest->target->name.text, guest->iova,
-                           guest->range.size, code);
+    dma->stuck_code = code;
 }
 
 static void take_out(struct vmemi_dma_guest *guest)

@@ -46,6 +46,7 @@ struct vmem_dma {
     bool has_refused;                        /* something, in this batch */
     struct vmemi_dma_refusal refusal;        /* the last one */
     int unmap_code; /* of the last unmap that failed, or 0 */
+    int stuck_code; /* what was stuck last, for that */
     /* Episodes: reported once until they are over. */
     bool is_refusing;
     bool is_stuck;
@@ -177,10 +178,9 @@ int vmemi_dma_refuse(struct vmem_dma *dma, int code, uint32_t reason,
                      const char *object, const char *format, ...)
     __attribute__((cold, format(printf, 5, 6)));
 
-/* Something could not be unmapped; logged if it is the first of its episode. */
-void vmemi_dma_report_stuck(struct vmem_dma *dma, const char *object,
-                            uint64_t iova, uint64_t size, int code)
-    __attribute__((cold));
+/* At the end of a batch, in which an answer may have explained another one: what is
+ * stuck is logged, once in an episode. */
+void vmemi_dma_report_stuck(struct vmem_dma *dma);
 
 /* The backend's words, or the best there are, for a map that failed. */
 int vmemi_dma_refuse_map(const struct vmem_dma_attachment *attachment,
@@ -310,6 +310,10 @@ vmemi_dma_is_leaving(const struct vmem_dma_attachment *attachment)
 /* Under the lock: unmaps all of an attachment, which maps nothing from now on,
  * and commits. 0, or why something is stuck. */
 int vmemi_dma_unmap_all(struct vmem_dma_attachment *attachment);
+
+/* Under the lock: the first thing that is stuck; false if nothing is. */
+bool vmemi_dma_find_stuck(const struct vmem_dma_attachment *attachment,
+                          struct vmem_range *range, uint64_t *iova);
 
 /* Under the lock: off the list. */
 void vmemi_dma_unlink(struct vmem_dma_attachment *attachment);

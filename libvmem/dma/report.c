@@ -63,17 +63,35 @@ int vmemi_dma_refuse_map(const struct vmem_dma_attachment *attachment,
         text[0] != '\0' ? "" : advice(code));
 }
 
-void vmemi_dma_report_stuck(struct vmem_dma *dma, const char *object,
-                            uint64_t iova, uint64_t size, int code)
+static void report(struct vmem_dma *dma,
+                   const struct vmem_dma_attachment *attachment,
+                   const struct vmem_range *range, uint64_t iova)
 {
-    if (dma->is_stuck) {
-        return;
-    }
     dma->is_stuck = true;
     vmemi_log_add(&dma->vm->log, dma->log, VMEM_LOG_ERROR, VMEM_BLAME_OS,
-                  VMEM_LOG_CODE_DMA_STUCK, object,
+                  VMEM_LOG_CODE_DMA_STUCK, attachment->name.text,
                   "0x%" PRIx64 " bytes at iova 0x%" PRIx64
                   " could not be unmapped: %s (errno %d): a device may still "
-                  "reach them",
-                  size, iova, vmemi_errno_text(code), -code);
+                  "reach them; vmem_dma_retry_unmaps() tries again",
+                  range->size, iova, vmemi_errno_text(dma->stuck_code),
+                  -dma->stuck_code);
+}
+
+void vmemi_dma_report_stuck(struct vmem_dma *dma)
+{
+    struct vmem_range range;
+    uint64_t iova;
+
+    if (atomic_load(&dma->nr_stuck) == 0) {
+        dma->is_stuck = false;
+    }
+    if (atomic_load(&dma->nr_stuck) == 0 || dma->is_stuck) {
+        return;
+    }
+    for (GList *link = dma->attachments.head; link != NULL; link = link->next) {
+        if (vmemi_dma_find_stuck(link->data, &range, &iova)) {
+            report(dma, link->data, &range, iova);
+            return;
+        }
+    }
 }

@@ -172,6 +172,9 @@ static void a_run_that_was_done_in_part_adds_up(void **state)
     assert_int_equal(unplug(&it, 0, 8), 0);
     expect_mapped(&it, "");
     expect_stuck(&it, 0, 0);
+    /* The call for the run said too few; no chunk did, and nobody is alarmed. */
+    assert_int_equal(fake_dma_stats(&it.fake).nr_unmap_errors, 1);
+    assert_int_equal(it.world.nr_logs, 0);
     close_fixture(&it);
 }
 
