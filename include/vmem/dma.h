@@ -213,9 +213,11 @@ struct vmem_dma_ops {
      *  fails here is said by map or commit. */
     void (*begin)(void *opaque);
     /** They are over and shall take effect. NULL: nothing to do. Returns 0 or a
-     *  negative errno. When it fails after maps these are unmapped, with a begin
-     *  and commit of their own, and what wanted them is refused; when it fails
-     *  after unmaps these are stuck. */
+     *  negative errno. When it fails each map and unmap since begin may be in
+     *  effect or not, as the backend likes. What was unmapped is stuck then. If
+     *  there were maps, what wanted them is refused, and each mapping that was
+     *  made or unmapped is unmapped once more, with a begin and commit of their
+     *  own; 0 with no bytes, or -ENOENT, means there that it is gone. */
     int (*commit)(void *opaque);
     /** Called exactly once, after the last call of the others, also when making
      *  the mapper fails; NULL: nothing to do. */
@@ -535,7 +537,7 @@ VMEM_API int vmem_dma_plan(const struct vmem_dma_plan_config *config,
  * not fit; only then populated chunks are mapped. A transaction: on failure
  * everything is unmapped and the claim released. Should that unmapping fail, the
  * mapper keeps what is stuck, its IOVAs and the claim, until a plug over it or
- * vmem_dma_retry_unmaps() has unmapped it.
+ * vmem_dma_retry_unmaps() has unmapped it; the message then says so.
  *
  * @param dma              The mapper.
  * @param config           What to attach. @ownership{copied}
@@ -699,8 +701,9 @@ vmem_dma_for_each_mapped(struct vmem_dma *dma,
  * @param range       In the region, within the attachment's window.
  * @param protection  #VMEM_DMA_READ, #VMEM_DMA_WRITE, or both.
  * @param[out] err    Filled on failure; may be NULL.
- * @return 0, a negative errno, or what the backend's map said; on failure
- *         nothing changed.
+ * @return 0, a negative errno, or what the backend's map or commit said; on
+ *         failure nothing changed, but for what is stuck if undoing failed too,
+ *         which the message says.
  * @retval -EINVAL    NULL, empty, misaligned, unknown protection, or @p target is
  *                    not for a virtual IOMMU.
  * @retval -ERANGE    The range leaves the window, or exceeds the largest mapping.

@@ -32,9 +32,14 @@ static int check_free(const struct vmem_dma_attachment *attachment,
             overlaps(attachment->iova, size, other->iova, other->window.size)) {
             return vmemi_fail(err, -EEXIST, VMEM_REASON_DUPLICATE, NULL,
                               "attachment \"%s\": iova 0x%" PRIx64
-                              " + 0x%" PRIx64 " overlaps \"%s\" at 0x%" PRIx64,
+                              " + 0x%" PRIx64 " overlaps \"%s\" at 0x%" PRIx64
+                              "%s",
                               attachment->name.text, attachment->iova, size,
-                              other->name.text, other->iova);
+                              other->name.text, other->iova,
+                              other->stage == VMEMI_DMA_ORPHAN
+                                  ? ", which is stuck "
+                                    "(vmem_dma_retry_unmaps() tries again)"
+                                  : "");
         }
     }
     if (vmemi_dma_guest_at(dma, attachment->iova, size) != NULL) {

@@ -29,7 +29,7 @@ void vmemi_dma_free_attachment(struct vmem_dma_attachment *attachment)
     }
     vmem_bitmap_free(attachment->mapped);
     vmem_bitmap_free(attachment->stuck);
-    vmem_bitmap_free(attachment->unmapped);
+    vmem_bitmap_free(attachment->touched);
     vmemi_free(attachment);
 }
 
@@ -62,6 +62,22 @@ begin_attach(struct vmem_dma *dma, struct vmem_dma_attachment *const *out,
     return *attachment != NULL ? 0 : vmemi_fail_no_memory(err, "an attachment");
 }
 
+/* The attachment is gone, or its owner's no more. */
+static int fail_join(struct vmem_dma_attachment *attachment, int code,
+                     struct vmem_error *err)
+{
+    const struct vmemi_dma_refusal refusal = attachment->refusal;
+    const struct vmemi_name name = attachment->name;
+    const bool is_stuck = vmemi_dma_abandon(attachment);
+
+    if (refusal.code == 0) {
+        return code;
+    }
+    return vmemi_fail(err, refusal.code, refusal.reason, NULL,
+                      "attachment \"%s\": %s%s", name.text,
+                      is_stuck ? VMEMI_DMA_STUCK_ADVICE : "", refusal.text);
+}
+
 /* A checked attachment, or why it was refused, is attached, or is gone. */
 static int end_attach(struct vmem_dma_attachment *attachment, int ret,
                       uint64_t flags, struct vmem_dma_verdict *verdict,
@@ -82,8 +98,7 @@ static int end_attach(struct vmem_dma_attachment *attachment, int ret,
     }
     ret = vmemi_dma_join(attachment, err);
     if (ret < 0) {
-        vmemi_dma_abandon(attachment);
-        return ret;
+        return fail_join(attachment, ret, err);
     }
     *out = attachment;
     return 0;

@@ -26,7 +26,7 @@ void vmemi_dma_unlock(struct vmem_dma *dma)
     vmemi_mutex_unlock(&dma->lock);
 }
 
-/* What the batch unmapped is gone now, or was not after all. */
+/* What the batch did is done; or all that it touched is stuck. */
 static void settle(struct vmem_dma *dma, int code)
 {
     for (GList *link = dma->attachments.head; link != NULL; link = link->next) {
@@ -35,11 +35,16 @@ static void settle(struct vmem_dma *dma, int code)
     vmemi_dma_settle_guests(dma, code);
 }
 
-int vmemi_dma_commit(struct vmem_dma *dma)
+/* The end of a batch that has begun. */
+static int end_batch(struct vmem_dma *dma)
 {
     int ret = 0;
 
-    if (dma->has_begun && dma->backend.ops.commit != NULL) {
+    if (!dma->has_begun) {
+        return 0;
+    }
+    dma->has_begun = false;
+    if (dma->backend.ops.commit != NULL) {
         ret = dma->backend.ops.commit(dma->backend.opaque);
         ret = ret > 0 ? -EINVAL : ret;
     }
@@ -47,21 +52,45 @@ int vmemi_dma_commit(struct vmem_dma *dma)
         vmemi_add_locked(&dma->nr_commit_errors, 1);
         dma->unmap_code = ret;
     }
-    /* What was unmapped only is stuck now, which has words of its own. */
-    if (ret < 0 && dma->has_mapped) {
-        vmemi_dma_refuse(dma, ret, VMEM_REASON_MAP_FAILED, dma->name.text,
-                         "the backend did not commit: %s (errno %d)",
-                         vmemi_errno_text(ret), -ret);
+    settle(dma, ret);
+    return ret;
+}
+
+/* A batch whose end failed. What it wanted to map is unmapped in another one: what
+ * is not there never took effect, for it is stuck and asked for again. */
+static void end_failed(struct vmem_dma *dma, bool is_retried)
+{
+    for (GList *link = dma->attachments.head; link != NULL; link = link->next) {
+        vmemi_dma_settle_lost_chunks(link->data, is_retried);
     }
-    if (dma->has_begun) {
-        dma->has_begun = false;
-        settle(dma, ret);
+    if (dma->mapped_guest != NULL) {
+        vmemi_dma_guest_unmap(dma->mapped_guest);
+        dma->mapped_guest = NULL;
+    }
+}
+
+int vmemi_dma_commit(struct vmem_dma *dma)
+{
+    const int ret = end_batch(dma);
+
+    if (ret < 0) {
+        /* What was unmapped only is stuck now, which has words of its own. */
+        if (dma->has_mapped) {
+            vmemi_dma_refuse(dma, ret, VMEM_REASON_MAP_FAILED, dma->name.text,
+                             "the backend did not commit: %s (errno %d)",
+                             vmemi_errno_text(ret), -ret);
+        }
+        end_failed(dma, dma->has_mapped);
+        if (end_batch(dma) < 0) {
+            end_failed(dma, false);
+        }
     }
     if (dma->has_mapped && !dma->has_refused) {
         dma->is_refusing = false;
     }
     vmemi_dma_report_stuck(dma);
     dma->has_mapped = false;
+    dma->mapped_guest = NULL;
     return ret;
 }
 

@@ -54,7 +54,7 @@ int vmemi_dma_make_chunks(struct vmem_dma_attachment *attachment,
         ret = vmem_bitmap_new(nr_chunks, &attachment->stuck);
     }
     if (ret == 0 && attachment->dma->backend.ops.commit != NULL) {
-        ret = vmem_bitmap_new(nr_chunks, &attachment->unmapped);
+        ret = vmem_bitmap_new(nr_chunks, &attachment->touched);
     }
     return ret == 0 ? 0 : vmemi_fail_no_memory(err, "bitmaps of chunks");
 }
@@ -67,10 +67,19 @@ static void count_static(const struct vmem_dma_attachment *attachment,
     }
 }
 
-static void note_mapped(struct vmem_dma_attachment *attachment,
-                        const struct vmem_range *range)
+/* Which chunks a batch has changed matters if its end may fail. */
+static void touch(struct vmem_dma_attachment *attachment, uint64_t chunk)
 {
-    vmemi_dma_count_mapped(attachment->dma, range->size);
+    if (attachment->touched != NULL) {
+        vmem_bitmap_set(attachment->touched, chunk, 1, NULL);
+    }
+}
+
+static void note_mapped(struct vmem_dma_attachment *attachment, uint64_t chunk)
+{
+    const struct vmem_range range = vmemi_dma_chunk_range(attachment, chunk, 1);
+
+    vmemi_dma_count_mapped(attachment->dma, range.size);
     count_static(attachment, 1);
 }
 
@@ -82,9 +91,7 @@ static void note_unmapped(struct vmem_dma_attachment *attachment,
 
     vmemi_dma_count_unmapped(attachment->dma, range.size);
     count_static(attachment, (uint64_t)-1);
-    if (attachment->unmapped != NULL) {
-        vmem_bitmap_set(attachment->unmapped, chunk, 1, NULL);
-    }
+    touch(attachment, chunk);
 }
 
 static void set_stuck(struct vmem_dma_attachment *attachment, uint64_t chunk,
@@ -147,10 +154,8 @@ int vmemi_dma_map_chunk(struct vmem_dma_attachment *attachment, uint64_t chunk)
         return vmemi_dma_refuse_map(attachment, &mapping, ret);
     }
     vmem_bitmap_set(attachment->mapped, chunk, 1, NULL);
-    if (attachment->unmapped != NULL) {
-        vmem_bitmap_clear(attachment->unmapped, chunk, 1, NULL);
-    }
-    note_mapped(attachment, &range);
+    touch(attachment, chunk);
+    note_mapped(attachment, chunk);
     return 0;
 }
 
@@ -286,24 +291,61 @@ int vmemi_dma_retry_chunks(struct vmem_dma_attachment *attachment,
     return last_error;
 }
 
-void vmemi_dma_settle_chunks(struct vmem_dma_attachment *attachment, int code)
+/* Of a batch whose end failed: mapped or not, nobody knows. */
+static void lose_track(struct vmem_dma_attachment *attachment, uint64_t chunk,
+                       int code)
 {
-    const uint64_t end = attachment->nr_chunks;
-    uint64_t chunk;
-
-    if (attachment->unmapped == NULL) {
+    if (vmem_bitmap_is_set(attachment->stuck, chunk)) {
         return;
     }
-    for (chunk = vmem_bitmap_next_set(attachment->unmapped, 0, end);
-         chunk < end;
-         chunk = vmem_bitmap_next_set(attachment->unmapped, chunk + 1, end)) {
-        vmem_bitmap_clear(attachment->unmapped, chunk, 1, NULL);
-        if (code < 0) {
-            const struct vmem_range range =
-                vmemi_dma_chunk_range(attachment, chunk, 1);
+    if (!vmem_bitmap_is_set(attachment->mapped, chunk)) {
+        note_mapped(attachment, chunk);
+    }
+    keep_stuck(attachment, chunk, code);
+}
 
-            note_mapped(attachment, &range);
-            set_stuck(attachment, chunk, code);
+/* The next run of chunks that this batch touched; nr_chunks if there is none. */
+static uint64_t next_touched(const struct vmem_dma_attachment *attachment,
+                             uint64_t from, uint64_t *end)
+{
+    const uint64_t nr_chunks = attachment->nr_chunks;
+    uint64_t first;
+
+    if (attachment->touched == NULL) {
+        return nr_chunks;
+    }
+    first = vmem_bitmap_next_set(attachment->touched, from, nr_chunks);
+    *end = vmem_bitmap_next_clear(attachment->touched, first, nr_chunks);
+    return first;
+}
+
+void vmemi_dma_settle_chunks(struct vmem_dma_attachment *attachment, int code)
+{
+    uint64_t end = 0;
+
+    for (uint64_t first = next_touched(attachment, 0, &end);
+         first < attachment->nr_chunks;
+         first = next_touched(attachment, end, &end)) {
+        if (code == 0) {
+            vmem_bitmap_clear(attachment->touched, first, end - first, NULL);
+        }
+        for (uint64_t chunk = first; code < 0 && chunk < end; chunk++) {
+            lose_track(attachment, chunk, code);
+        }
+    }
+}
+
+void vmemi_dma_settle_lost_chunks(struct vmem_dma_attachment *attachment,
+                                  bool is_retried)
+{
+    uint64_t end = 0;
+
+    for (uint64_t first = next_touched(attachment, 0, &end);
+         first < attachment->nr_chunks;
+         first = next_touched(attachment, end, &end)) {
+        vmem_bitmap_clear(attachment->touched, first, end - first, NULL);
+        if (is_retried) {
+            vmemi_dma_retry_chunks(attachment, first, end - first);
         }
     }
 }

@@ -118,7 +118,7 @@ int vmem_dma_detach(struct vmem_dma_attachment *attachment,
     return ret;
 }
 
-void vmemi_dma_abandon(struct vmem_dma_attachment *attachment)
+bool vmemi_dma_abandon(struct vmem_dma_attachment *attachment)
 {
     struct vmem_dma *dma = attachment->dma;
     struct vmemi_log_queue log;
@@ -135,6 +135,7 @@ void vmemi_dma_abandon(struct vmem_dma_attachment *attachment)
     if (!is_stuck) {
         finish(attachment);
     }
+    return is_stuck;
 }
 
 /* Under the lock: an orphan of which nothing is stuck. */

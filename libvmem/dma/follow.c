@@ -127,10 +127,8 @@ static void map_static(struct vmem_dma_attachment *attachment)
 }
 
 /* 0, or why it has to leave again; whoever is refused listens on. */
-static int end_join(struct vmem_dma_attachment *attachment,
-                    struct vmem_error *err)
+static int end_join(struct vmem_dma_attachment *attachment)
 {
-    const struct vmemi_dma_refusal *refusal = &attachment->refusal;
     struct vmemi_log_queue log;
     bool is_refused;
 
@@ -139,12 +137,7 @@ static int end_join(struct vmem_dma_attachment *attachment,
     end_joining(attachment);
     is_refused = vmemi_dma_is_leaving(attachment);
     vmemi_dma_unlock(attachment->dma);
-    if (!is_refused) {
-        return 0;
-    }
-    return vmemi_fail(err, refusal->code, refusal->reason, NULL,
-                      "attachment \"%s\": %s", attachment->name.text,
-                      refusal->text);
+    return is_refused ? attachment->refusal.code : 0;
 }
 
 int vmemi_dma_join(struct vmem_dma_attachment *attachment,
@@ -166,5 +159,5 @@ int vmemi_dma_join(struct vmem_dma_attachment *attachment,
                                 attachment, &attachment->listener, err);
     }
     /* If it fails nothing was told. */
-    return ret < 0 ? ret : end_join(attachment, err);
+    return ret < 0 ? ret : end_join(attachment);
 }

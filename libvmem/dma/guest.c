@@ -114,7 +114,7 @@ static struct vmemi_tree *target_tree(const struct vmemi_dma_guest *guest)
                            : &guest->target->guests;
 }
 
-void vmemi_dma_guest_insert(struct vmemi_dma_guest *guest)
+static void insert(struct vmemi_dma_guest *guest)
 {
     struct vmem_dma *dma = guest->target->dma;
 
@@ -122,6 +122,12 @@ void vmemi_dma_guest_insert(struct vmemi_dma_guest *guest)
     vmemi_tree_insert(target_tree(guest), &guest->by_target);
     vmemi_add_locked(&dma->nr_guest_mappings, 1);
     vmemi_dma_count_mapped(dma, guest->range.size);
+}
+
+void vmemi_dma_guest_insert(struct vmemi_dma_guest *guest)
+{
+    insert(guest);
+    guest->target->dma->mapped_guest = guest;
 }
 
 static void set_stuck(struct vmemi_dma_guest *guest, int code)
@@ -221,10 +227,13 @@ void vmemi_dma_settle_guests(struct vmem_dma *dma, int code)
     while ((guest = dma->unmapped_guests) != NULL) {
         dma->unmapped_guests = guest->next;
         if (code < 0) {
-            vmemi_dma_guest_insert(guest);
+            insert(guest);
             set_stuck(guest, code);
         } else {
             vmemi_free(guest);
         }
+    }
+    if (code < 0 && dma->mapped_guest != NULL) {
+        set_stuck(dma->mapped_guest, code);
     }
 }

@@ -41,6 +41,7 @@ struct vmem_dma {
     GQueue attachments;          /* of struct vmem_dma_attachment */
     struct vmemi_tree guests;    /* of struct vmemi_dma_guest, by IOVA */
     struct vmemi_dma_guest *unmapped_guests; /* in this batch */
+    struct vmemi_dma_guest *mapped_guest;    /* the same; at most one */
     bool has_begun;                          /* the backend, a batch */
     bool has_mapped;                         /* something, in this batch */
     bool has_refused;                        /* something, in this batch */
@@ -92,7 +93,7 @@ enum vmemi_dma_stage {
 
 /* A window of a region, or static memory, that is one region of its own. Its
  * chunks are numbered from the one that the window starts in. A chunk is clear,
- * mapped, or stuck; and clear ones may have been unmapped in this batch, if the
+ * mapped, or stuck; and it may be touched: mapped or unmapped in this batch, if the
  * backend says only at its end whether that worked. */
 struct vmem_dma_attachment {
     GList link;
@@ -116,8 +117,8 @@ struct vmem_dma_attachment {
     uint64_t requested_size;
     struct vmem_bitmap *mapped;
     struct vmem_bitmap *stuck;
-    struct vmem_bitmap *unmapped; /* in this batch; NULL: no commit */
-    struct vmemi_tree guests;     /* that point here, by target */
+    struct vmem_bitmap *touched; /* in this batch; NULL: no commit */
+    struct vmemi_tree guests;    /* that point here, by target */
     struct vmemi_tree stuck_guests;
     struct vmemi_dma_refusal refusal; /* the first one while joining */
 };
@@ -130,7 +131,7 @@ struct vmem_dma_attachment {
 void vmemi_dma_lock(struct vmem_dma *dma, struct vmemi_log_queue *log);
 
 /* Ends the batch: 0, or what commit said. What was unmapped is stuck then; what
- * was mapped is the caller's to unmap, in another batch. */
+ * was mapped is unmapped, in another batch, or stuck. */
 int vmemi_dma_commit(struct vmem_dma *dma);
 
 /* Drops the lock. The batch must have been ended. */
@@ -209,8 +210,11 @@ void vmemi_dma_unmap_chunks(struct vmem_dma_attachment *attachment,
 int vmemi_dma_retry_chunks(struct vmem_dma_attachment *attachment,
                            uint64_t first, uint64_t nr_chunks);
 
-/* The end of a batch: what was unmapped in it is gone, or stuck. */
+/* The end of a batch. If it failed what it touched is stuck, and stays touched until
+ * the next call; with it that is forgotten, and maybe tried again. */
 void vmemi_dma_settle_chunks(struct vmem_dma_attachment *attachment, int code);
+void vmemi_dma_settle_lost_chunks(struct vmem_dma_attachment *attachment,
+                                  bool is_retried);
 
 /* ---- guest mappings (guest.c) ---- */
 
@@ -240,7 +244,7 @@ vmemi_dma_guest_next(const struct vmemi_dma_guest *guest);
 struct vmemi_dma_guest *vmemi_dma_guest_into(const struct vmemi_tree *tree,
                                              const struct vmem_range *range);
 
-/* On the books from now on: mapped. */
+/* On the books from now on: mapped, in this batch. */
 void vmemi_dma_guest_insert(struct vmemi_dma_guest *guest);
 
 /* 0 and off the books; or stuck. The guest is gone with the batch. */
@@ -259,6 +263,10 @@ int vmemi_dma_guests_retry(struct vmem_dma_attachment *target,
                            const struct vmem_range *range);
 
 void vmemi_dma_settle_guests(struct vmem_dma *dma, int code);
+
+/* Begins the message of a call that was to change nothing. */
+#define VMEMI_DMA_STUCK_ADVICE                                                 \
+    "something is stuck (vmem_dma_retry_unmaps() tries again): "
 
 /* ---- attachments ---- */
 
@@ -289,7 +297,8 @@ int vmemi_dma_admit(struct vmem_dma_attachment *attachment, uint64_t flags,
                     struct vmem_dma_verdict *verdict, struct vmem_error *err);
 
 /* Maps what is populated, and follows the region; static memory is mapped at once.
- * 0, or why it has to leave again: then it is to be abandoned (follow.c). */
+ * 0, or why it has to leave again: then it is to be abandoned. err says why it could
+ * not follow; a map that was refused is on record (follow.c). */
 int vmemi_dma_join(struct vmem_dma_attachment *attachment,
                    struct vmem_error *err);
 
@@ -318,8 +327,9 @@ bool vmemi_dma_find_stuck(const struct vmem_dma_attachment *attachment,
 /* Under the lock: off the list. */
 void vmemi_dma_unlink(struct vmem_dma_attachment *attachment);
 
-/* Attaching was refused: detaches; while something is stuck it is an orphan. */
-void vmemi_dma_abandon(struct vmem_dma_attachment *attachment);
+/* Attaching was refused: detaches. True if something is stuck, and while it is: then
+ * it is an orphan. */
+bool vmemi_dma_abandon(struct vmem_dma_attachment *attachment);
 
 /* Frees the orphans of which nothing is stuck any more. */
 void vmemi_dma_reap(struct vmem_dma *dma);

@@ -210,6 +210,7 @@ static int map_guest(struct request *request)
         .fd = target->fd,
         .protection = guest->protection,
     };
+    const uint64_t nr_stuck = atomic_load(&dma->nr_stuck);
     int ret = vmemi_dma_call_map(dma, &mapping);
 
     if (ret < 0) {
@@ -219,14 +220,14 @@ static int map_guest(struct request *request)
         vmemi_dma_guest_insert(guest);
         request->guest = NULL;
         ret = vmemi_dma_commit(dma);
-        if (ret < 0) {
-            vmemi_dma_guest_unmap(guest);
-            vmemi_dma_commit(dma);
-        }
     }
     return ret == 0 ? 0
                     : vmemi_fail(request->err, ret, VMEM_REASON_MAP_FAILED,
-                                 NULL, "%s", dma->refusal.text);
+                                 NULL, "%s%s",
+                                 atomic_load(&dma->nr_stuck) > nr_stuck
+                                     ? VMEMI_DMA_STUCK_ADVICE
+                                     : "",
+                                 dma->refusal.text);
 }
 
 /* Called while the range is populated, and stays so. */

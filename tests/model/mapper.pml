@@ -60,14 +60,15 @@ byte plugged;
 byte change_lock;
 bool is_listening;
 
-/* The mapper: its lock, and of its chunks those mapped, stuck, and unmapped in
- * this batch. */
+/* The mapper: its lock, and of its chunks those mapped, stuck, and changed in this
+ * batch; has it mapped any in it? */
 byte dma_lock;
 byte mapped;
 byte stuck;
-byte unmapped;
+byte changed;
 byte nr_mappings;
 bool has_begun;
+bool has_mapped;
 
 /* The attachment. */
 mtype stage = NONE;
@@ -109,7 +110,7 @@ inline check_settled()
 inline unlock_dma()
 {
     d_step {
-        assert(dma_lock == who && !has_begun && unmapped == 0);
+        assert(dma_lock == who && !has_begun && changed == 0);
         CHECK(LEFT, (reached & ~(mapped | stuck)) == 0);
         CHECK(BUDGET, nr_mappings == COUNT_OF(mapped | stuck));
         CHECK(BUDGET, (mapped & stuck) == 0 && nr_mappings <= LIMIT);
@@ -221,7 +222,7 @@ inline call_commit()
 
 inline note_unmapped(set_)
 {
-    unmapped = unmapped | (set_);
+    changed = changed | (set_);
 #ifndef WRONG_BUDGET_NOT_GIVEN_BACK
     nr_mappings = nr_mappings - COUNT_OF(set_)
 #endif
@@ -327,7 +328,8 @@ inline map_chunks(set_)
             if
             :: !refused ->
                 mapped = mapped | chunk;
-                unmapped = unmapped & ~chunk;
+                changed = changed | chunk;
+                has_mapped = true;
                 nr_mappings++
             :: else
             fi
@@ -341,26 +343,44 @@ inline map_chunks(set_)
     od
 }
 
-/* In no: it failed, and what was unmapped is stuck. */
+/* The backend's end of a batch. In no: it failed, and what was changed is stuck. */
+inline end_batch()
+{
+    call_commit();
+#ifdef WRONG_COMMIT_IGNORED
+    no = false;
+#endif
+    if
+    :: no ->
+        nr_mappings = nr_mappings + COUNT_OF(changed & ~(mapped | stuck));
+        stuck = stuck | changed;
+        mapped = mapped & ~changed
+    :: else -> changed = 0
+    fi;
+    has_begun = false
+}
+
+/* In no: it failed. Then what was changed in a batch with maps is tried again: some of
+ * it may never have been in effect. */
 inline commit()
 {
     no = false;
     if
     :: has_begun ->
-        call_commit();
-#ifdef WRONG_COMMIT_IGNORED
-        no = false;
-#endif
+        end_batch();
         if
-        :: no ->
-            stuck = stuck | unmapped;
-            nr_mappings = nr_mappings + COUNT_OF(unmapped)
+        :: no && has_mapped ->
+            part = changed;
+            changed = 0;
+            retry_chunks(part);
+            end_batch();
+            no = true
         :: else
         fi;
-        unmapped = 0;
-        has_begun = false
+        changed = 0
     :: else
-    fi
+    fi;
+    has_mapped = false
 }
 
 /* The first batch of an attachment decides whether it stays. */

@@ -137,8 +137,12 @@ static void check(struct dma_world *world)
                &nr);
     }
     must(world, vmem_dma_get_stats(world->fake.dma, &stats), "stats");
-    if (nr + stats.nr_stuck != world->fake.mappings->len ||
-        stats.nr_mappings != world->fake.mappings->len) {
+    /* After a commit that failed what is stuck may be there or not. */
+    if (nr + stats.nr_stuck != stats.nr_mappings ||
+        nr > world->fake.mappings->len ||
+        stats.nr_mappings < world->fake.mappings->len ||
+        (stats.nr_commit_errors == 0 &&
+         stats.nr_mappings != world->fake.mappings->len)) {
         wrong(world,
               "%" PRIu64 " mappings expected, %" PRIu64 " stuck, %" PRIu64
               " counted, %u there",
@@ -166,7 +170,8 @@ static void check(struct dma_world *world)
 
 static bool is_failing(const struct dma_world *world)
 {
-    return world->fake.map.nr_fails > 0 || world->fake.unmap.nr_fails > 0;
+    return world->fake.map.nr_fails > 0 || world->fake.unmap.nr_fails > 0 ||
+           world->fake.commit.nr_fails > 0;
 }
 
 static bool has_stuck(const struct dma_world *world)
@@ -461,6 +466,10 @@ static void set_faults(struct dma_world *world, const uint8_t *numbers)
 {
     fake_dma_fail(&world->fake.map, numbers[0] % 8, numbers[1] % 4, -ENOMEM);
     fake_dma_fail(&world->fake.unmap, numbers[2] % 8, numbers[3] % 4, -EIO);
+    if (world->fake.has_batches) {
+        fake_dma_fail(&world->fake.commit, numbers[0] / 8 % 8,
+                      numbers[1] / 4 % 4, -EPIPE);
+    }
 }
 
 void dma_world_step(struct dma_world *world, unsigned int operation,
@@ -503,6 +512,7 @@ void dma_world_step(struct dma_world *world, unsigned int operation,
     default:
         fake_dma_fail(&world->fake.map, 0, 0, 0);
         fake_dma_fail(&world->fake.unmap, 0, 0, 0);
+        fake_dma_fail(&world->fake.commit, 0, 0, 0);
         retry(world);
         break;
     }
@@ -550,6 +560,7 @@ void dma_world_open(struct dma_world *world, unsigned int kind)
     fake_dma_init(&world->fake, PAGE);
     world->fake.is_exact = (kind & 1) != 0;
     world->fake.has_batches = (kind & 2) != 0;
+    world->fake.undoes = (kind & 8) != 0;
     world->limit = (kind & 4) != 0 ? 40 : 400;
     world->fake.config.max_mappings = world->limit;
     world->fake.config.max_guest_mappings = DMA_WORLD_GUESTS;
@@ -570,7 +581,7 @@ void dma_world_close(struct dma_world *world)
         wrong(world, "%" PRIu64 " destroys, %u mappings are left",
               world->fake.nr_destroys, world->fake.mappings->len);
     }
-    g_array_free(world->fake.mappings, TRUE);
+    fake_dma_forget(&world->fake);
     for (int region = 0; region < DMA_WORLD_REGIONS; region++) {
         for (int i = 0; i < DMA_WORLD_SOURCES; i++) {
             must(world, vmem_source_remove(world->sources[region][i], NULL),

@@ -51,7 +51,8 @@ struct dma_world {
     char wrong[256];   /* the first thing that is */
 };
 
-/* kind chooses among backends: exact, with batches, with a limit. */
+/* kind chooses among backends: exact, with batches, with a limit, with
+ * commits that undo their batch when they fail. */
 void dma_world_open(struct dma_world *world, unsigned int kind);
 
 /* One operation, made of numbers; any numbers will do. */

@@ -155,6 +155,9 @@ static void on_begin(void *opaque)
     }
     fake->in_batch = true;
     fake->nr_batches++;
+    g_array_set_size(fake->before, 0);
+    g_array_append_vals(fake->before, fake->mappings->data,
+                        fake->mappings->len);
 }
 
 static int on_commit(void *opaque)
@@ -165,7 +168,16 @@ static int on_commit(void *opaque)
         complain(fake, "commit outside of a batch");
     }
     fake->in_batch = false;
-    return fails(&fake->commit) ? fake->commit.code : 0;
+    if (!fails(&fake->commit)) {
+        return 0;
+    }
+    if (fake->undoes) {
+        GArray *failed = fake->mappings;
+
+        fake->mappings = fake->before;
+        fake->before = failed;
+    }
+    return fake->commit.code;
 }
 
 static void on_destroy(void *opaque)
@@ -182,6 +194,7 @@ void fake_dma_init(struct fake_dma *fake, uint64_t page_size)
     memset(fake, 0, sizeof(*fake));
     fake->page_size = page_size;
     fake->mappings = g_array_new(FALSE, FALSE, sizeof(struct vmem_dma_mapping));
+    fake->before = g_array_new(FALSE, FALSE, sizeof(struct vmem_dma_mapping));
     fake->config.struct_size = sizeof(fake->config);
 }
 
@@ -223,8 +236,15 @@ void fake_dma_destroy(struct fake_dma *fake)
                  fake->complaint);
     }
     assert_int_equal(fake->mappings->len, 0);
+    fake_dma_forget(fake);
+}
+
+void fake_dma_forget(struct fake_dma *fake)
+{
     g_array_free(fake->mappings, TRUE);
+    g_array_free(fake->before, TRUE);
     fake->mappings = NULL;
+    fake->before = NULL;
 }
 
 void fake_dma_fail(struct fake_dma_fault *fault, uint64_t at, uint64_t nr,

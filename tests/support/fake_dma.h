@@ -32,11 +32,14 @@ struct fake_dma {
     struct fake_dma_fault map;
     struct fake_dma_fault unmap; /* code 0: says too little, does it all */
     struct fake_dma_fault commit;
+    bool undoes; /* a commit that fails: nothing of its batch is in effect;
+                           else all of it is */
     bool fails_halfway; /* an unmap that fails has unmapped the first half */
     bool is_gone;       /* unmaps nothing, and says so */
     bool says_enoent;   /* for a range with nothing in it */
     uint64_t nr_batches;
     bool in_batch;
+    GArray *before; /* the mappings before this batch */
     void (*inside)(struct fake_dma *fake);
     void *inside_opaque;
     uint64_t nr_destroys;
@@ -50,6 +53,9 @@ int fake_dma_make(struct fake_dma *fake, struct vmem_vm *vm,
 
 /* vmem_dma_free(); fails on complaints and on mappings that are left. */
 void fake_dma_destroy(struct fake_dma *fake);
+
+/* Frees what fake_dma_init() made, of a mapper that is gone. */
+void fake_dma_forget(struct fake_dma *fake);
 
 /* The nr calls from number at on fail, counted anew. */
 void fake_dma_fail(struct fake_dma_fault *fault, uint64_t at, uint64_t nr,

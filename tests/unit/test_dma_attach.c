@@ -218,7 +218,7 @@ static void bad_mappers_are_refused_and_destroyed(void **state)
         assert_null(fake.dma);                                                 \
         assert_int_equal(fake.nr_destroys, 1);                                 \
         assert_non_null(strstr(err.message, words));                           \
-        g_array_free(fake.mappings, TRUE);                                     \
+        fake_dma_forget(&fake);                                                \
     } while (0)
     NO_MAPPER(-EINVAL, "mapper name", fake.config.name = "");
     NO_MAPPER(-EINVAL, "flags 0x200", fake.config.flags = VMEM_DMA_STRICT);

@@ -464,10 +464,19 @@ static void a_failed_map_changes_nothing(void **state)
                      -EPIPE);
     expect_mapped(it, "");
     assert_int_equal(fake_dma_stats(&it->fake).nr_guest_mappings, 0);
+    it->fake.undoes = true;
+    fake_dma_fail(&it->fake.commit, 0, 1, -EPIPE);
+    assert_int_equal(vmem_dma_viommu_map(it->target, 0, &range, RW, &err),
+                     -EPIPE);
+    assert_int_equal(fake_dma_stats(&it->fake).nr_mappings, 0);
+    assert_null(strstr(err.message, "stuck"));
+    it->fake.undoes = false;
     /* And the undoing fails: it is on the books. */
     fake_dma_fail(&it->fake.commit, 0, 1, -EPIPE);
     fake_dma_fail(&it->fake.unmap, 0, 1, -EIO);
-    assert_int_equal(map(it, 0, 0, 1), -EPIPE);
+    assert_int_equal(vmem_dma_viommu_map(it->target, 0, &range, RW, &err),
+                     -EPIPE);
+    assert_non_null(strstr(err.message, "vmem_dma_retry_unmaps()"));
     expect_mapped(it, "[0,1)");
     assert_int_equal(fake_dma_stats(&it->fake).nr_stuck, 1);
     assert_int_equal(map(it, 0, 0, 1), 0);

@@ -148,7 +148,9 @@ static void what_is_stuck_is_guarded_at_every_moment(void **state)
         assert_int_equal(fake_dma_stats(&it.fake).nr_stuck, 2);
         assert_int_equal(fake_dma_stats(&it.fake).nr_mappings, 2);
         /* Whoever cannot be unmapped keeps others out of its IOVAs. */
+        assert_non_null(strstr(err.message, "vmem_dma_retry_unmaps()"));
         assert_int_equal(attach(&it, &attachment, &err), -EEXIST);
+        assert_non_null(strstr(err.message, "vmem_dma_retry_unmaps()"));
         close_fixture(&it);
     }
 }
@@ -167,6 +169,7 @@ static void a_commit_that_fails_is_guarded_as_well(void **state)
     assert_null(attachment);
     assert_int_equal(err.reason, VMEM_REASON_MAP_FAILED);
     assert_non_null(strstr(err.message, "did not commit"));
+    assert_non_null(strstr(err.message, "vmem_dma_retry_unmaps()"));
     assert_int_equal(fake_dma_stats(&it.fake).nr_stuck, 4);
     assert_int_equal(unplug(&it, 1, 1), 0);
     assert_int_equal(plug(&it, 1, 1), -EPIPE);
@@ -197,6 +200,79 @@ static void the_first_refusal_is_the_one_that_is_told(void **state)
     assert_int_equal(fake_dma_stats(&it.fake).nr_stuck, 0);
     assert_int_equal(it.fake.mappings->len, 0);
     close_fixture(&it);
+}
+
+/* Whether the maps of a commit that failed are in effect is the backend's to choose.
+ * Either way they are undone, nothing is stuck, and nobody says so. */
+static void a_commit_that_fails_leaves_nothing_stuck(void **state)
+{
+    (void)state;
+    for (int undoes = 0; undoes < 2; undoes++) {
+        const struct vmem_dma_static_config config = {
+            .struct_size = sizeof(config),
+            .name = "boot",
+            .iova = 16 * PAGE,
+            .size = 2 * PAGE,
+            .hva = MEMORY,
+        };
+        struct vmem_dma_attachment *attachment = NULL;
+        struct vmem_dma_attachment *memory = NULL;
+        struct vmem_error err = VMEM_ERROR_INIT;
+        struct fixture it;
+
+        open_fixture(&it, true);
+        it.fake.undoes = undoes != 0;
+        fake_dma_fail(&it.fake.commit, 0, 1, -EPIPE);
+        assert_int_equal(attach(&it, &attachment, &err), -EPIPE);
+        assert_int_equal(fake_dma_stats(&it.fake).nr_mappings, 0);
+        assert_null(strstr(err.message, "vmem_dma_retry_unmaps"));
+        fake_dma_fail(&it.fake.commit, 0, 1, -EPIPE);
+        assert_int_equal(
+            vmem_dma_attach_static(it.fake.dma, &config, NULL, &memory, &err),
+            -EPIPE);
+        assert_int_equal(attach(&it, &attachment, &err), 0);
+        fake_dma_fail(&it.fake.commit, 0, 1, -EPIPE);
+        assert_int_equal(plug(&it, 4, 3), -EPIPE);
+        assert_string_equal(fake_dma_mapped(&it.fake), "[0,1)[1,2)[2,3)[3,4)");
+        assert_int_equal(fake_dma_stats(&it.fake).nr_stuck, 0);
+        assert_int_equal(fake_dma_stats(&it.fake).nr_mappings, 4);
+        assert_int_equal(fake_dma_stats(&it.fake).nr_unmap_errors, 0);
+        assert_int_equal(it.world.nr_logs, 2); /* refused, in two episodes */
+        assert_int_equal(it.world.last_log.code, VMEM_LOG_CODE_DMA_REFUSED);
+        assert_int_equal(plug(&it, 4, 3), 0);
+        assert_int_equal(vmem_dma_detach(attachment, &err), 0);
+        close_fixture(&it);
+    }
+}
+
+/* Unmapped, and mapped again, in a batch that fails. */
+static void a_batch_that_fails_may_have_done_both(void **state)
+{
+    (void)state;
+    for (int undoes = 0; undoes < 2; undoes++) {
+        struct vmem_dma_attachment *attachment = NULL;
+        struct vmem_error err = VMEM_ERROR_INIT;
+        struct fixture it;
+
+        open_fixture(&it, true);
+        it.fake.undoes = undoes != 0;
+        assert_int_equal(attach(&it, &attachment, &err), 0);
+        fake_dma_fail(&it.fake.unmap, 0, 1, -EIO);
+        assert_int_equal(unplug(&it, 1, 1), 0);
+        assert_int_equal(fake_dma_stats(&it.fake).nr_stuck, 1);
+        fake_dma_fail(&it.fake.commit, 0, 1, -EPIPE);
+        assert_int_equal(plug(&it, 1, 1), -EPIPE);
+        assert_int_equal(fake_dma_stats(&it.fake).nr_stuck, 0);
+        assert_string_equal(fake_dma_mapped(&it.fake), "[0,1)[2,3)[3,4)");
+        /* And if the undoing fails as well. */
+        fake_dma_fail(&it.fake.commit, 0, 3, -EPIPE);
+        assert_int_equal(plug(&it, 1, 1), -EPIPE);
+        assert_int_equal(fake_dma_stats(&it.fake).nr_stuck, 1);
+        assert_int_equal(fake_dma_stats(&it.fake).nr_mappings, 4);
+        assert_int_equal(it.world.last_log.code, VMEM_LOG_CODE_DMA_STUCK);
+        assert_int_equal(vmem_dma_detach(attachment, &err), 0);
+        close_fixture(&it);
+    }
 }
 
 /* If the undoing works, nothing is left, and nobody was told of a veto. */
@@ -310,6 +386,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_stuck_is_guarded_at_every_moment),
         cmocka_unit_test(a_commit_that_fails_is_guarded_as_well),
+        cmocka_unit_test(a_commit_that_fails_leaves_nothing_stuck),
+        cmocka_unit_test(a_batch_that_fails_may_have_done_both),
         cmocka_unit_test(the_first_refusal_is_the_one_that_is_told),
         cmocka_unit_test(a_refused_attach_leaves_nothing_behind),
         cmocka_unit_test(each_failure_is_logged_once),

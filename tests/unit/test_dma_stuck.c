@@ -515,7 +515,7 @@ static void static_memory_may_be_stuck(void **state)
     it.fake.dma = NULL;
     assert_int_equal(it.fake.nr_destroys, 1);
     expect_mapped(&it, "");
-    g_array_free(it.fake.mappings, TRUE);
+    fake_dma_forget(&it.fake);
     assert_int_equal(vmem_source_remove(it.source, NULL), 0);
     world_close(&it.world);
 }
