@@ -22,9 +22,10 @@ void vmemi_log_destroy(struct vmemi_log *log)
     vmemi_mutex_destroy(&log->lock);
 }
 
-/* Level and code were checked by the compiler: they are constants. */
+/* Level and code were checked by the compiler: they are constants. is_kept: one that
+ * is not allowed now comes again. */
 static bool is_allowed(struct vmemi_log *log, uint32_t code, bool has_room,
-                       uint32_t *suppressed)
+                       bool is_kept, uint32_t *suppressed)
 {
     uint64_t now_ns = log->clock_ns(log->clock_opaque);
     bool allowed;
@@ -42,24 +43,24 @@ static bool is_allowed(struct vmemi_log *log, uint32_t code, bool has_room,
         log->codes[code].nr_passed++;
         *suppressed = log->codes[code].nr_suppressed;
         log->codes[code].nr_suppressed = 0;
-    } else if (log->codes[code].nr_suppressed < UINT32_MAX) {
+    } else if (!is_kept && log->codes[code].nr_suppressed < UINT32_MAX) {
         log->codes[code].nr_suppressed++;
     }
     vmemi_mutex_unlock(&log->lock);
     return allowed;
 }
 
-void vmemi_log_add(struct vmemi_log *log, struct vmemi_log_queue *queue,
-                   uint32_t level, uint32_t blame, uint32_t code,
-                   const char *object, const char *format, ...)
+/* Where a record of this code goes; -1: nowhere. */
+static int take_place(struct vmemi_log *log, struct vmemi_log_queue *queue,
+                      uint32_t level, uint32_t blame, uint32_t code,
+                      bool is_kept, const char *object)
 {
     const uint32_t room = sizeof(queue->records) / sizeof(queue->records[0]);
-    uint32_t i = queue->nr_records;
+    const uint32_t i = queue->nr_records;
     uint32_t suppressed = 0;
-    va_list args;
 
-    if (!is_allowed(log, code, i < room, &suppressed)) {
-        return;
+    if (!is_allowed(log, code, i < room, is_kept, &suppressed)) {
+        return -1;
     }
     queue->nr_records++;
     queue->records[i].level = level;
@@ -68,10 +69,44 @@ void vmemi_log_add(struct vmemi_log *log, struct vmemi_log_queue *queue,
     queue->records[i].suppressed = suppressed;
     snprintf(queue->records[i].object.text,
              sizeof(queue->records[i].object.text), "%s", object);
-    va_start(args, format);
-    vsnprintf(queue->records[i].message, sizeof(queue->records[i].message),
-              format, args);
-    va_end(args);
+    return (int)i;
+}
+
+void vmemi_log_add(struct vmemi_log *log, struct vmemi_log_queue *queue,
+                   uint32_t level, uint32_t blame, uint32_t code,
+                   const char *object, const char *format, ...)
+{
+    const int i = take_place(log, queue, level, blame, code, false, object);
+    va_list args;
+
+    if (i >= 0) {
+        va_start(args, format);
+        vsnprintf(queue->records[i].message, sizeof(queue->records[i].message),
+                  format, args);
+        va_end(args);
+    }
+}
+
+bool vmemi_log_offer(struct vmemi_log *log, struct vmemi_log_queue *queue,
+                     uint32_t level, uint32_t blame, uint32_t code,
+                     const char *object, const char *message)
+{
+    const int i = take_place(log, queue, level, blame, code, true, object);
+
+    if (i >= 0) {
+        snprintf(queue->records[i].message, sizeof(queue->records[i].message),
+                 "%s", message);
+    }
+    return i >= 0;
+}
+
+void vmemi_log_drop(struct vmemi_log *log, uint32_t code)
+{
+    vmemi_mutex_lock(&log->lock);
+    if (log->codes[code].nr_suppressed < UINT32_MAX) {
+        log->codes[code].nr_suppressed++;
+    }
+    vmemi_mutex_unlock(&log->lock);
 }
 
 static void print(const struct vmem_log_record *record)

@@ -2,6 +2,7 @@
 #ifndef VMEMI_BASE_LOG_H
 #define VMEMI_BASE_LOG_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <vmem/log.h>
@@ -50,6 +51,13 @@ void vmemi_log_add(struct vmemi_log *log, struct vmemi_log_queue *queue,
                    uint32_t level, uint32_t blame, uint32_t code,
                    const char *object, const char *format, ...)
     __attribute__((format(printf, 7, 8)));
+
+/* The same for a record whose owner keeps it until it is taken: false if it is not,
+ * which counts nothing. Or it is of no use any more, and counted as suppressed. */
+bool vmemi_log_offer(struct vmemi_log *log, struct vmemi_log_queue *queue,
+                     uint32_t level, uint32_t blame, uint32_t code,
+                     const char *object, const char *message);
+void vmemi_log_drop(struct vmemi_log *log, uint32_t code);
 
 /* Sends and empties the queue. No lock may be held. */
 void vmemi_log_send(struct vmemi_log *log, struct vmemi_log_queue *queue);

@@ -85,10 +85,7 @@ int vmemi_dma_commit(struct vmem_dma *dma)
             end_failed(dma, false);
         }
     }
-    if (dma->has_mapped && !dma->has_refused) {
-        dma->is_refusing = false;
-    }
-    vmemi_dma_report_stuck(dma);
+    vmemi_dma_report(dma);
     dma->has_mapped = false;
     dma->mapped_guest = NULL;
     return ret;

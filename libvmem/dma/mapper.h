@@ -48,9 +48,12 @@ struct vmem_dma {
     struct vmemi_dma_refusal refusal;        /* the last one */
     int unmap_code; /* of the last unmap that failed, or 0 */
     int stuck_code; /* what was stuck last, for that */
-    /* Episodes: reported once until they are over. */
+    /* Episodes: logged once until they are over. */
     bool is_refusing;
+    bool is_refusal_logged;
     bool is_stuck;
+    bool is_stuck_logged;
+    struct vmemi_name refused; /* who; of a refusal that is not logged */
 
     /* Written under the lock, read without. */
     _Atomic uint64_t nr_attachments;
@@ -173,15 +176,16 @@ uint64_t vmemi_dma_fitting_size(const struct vmem_range *range, uint64_t size,
 
 /* ---- report (report.c) ---- */
 
-/* A map that was not made: on record for the caller's error, logged if it is the
- * first of its episode. Returns code. */
+/* A map that was not made: on record for the caller's error, and for the log.
+ * Returns code. */
 int vmemi_dma_refuse(struct vmem_dma *dma, int code, uint32_t reason,
                      const char *object, const char *format, ...)
     __attribute__((cold, format(printf, 5, 6)));
 
-/* At the end of a batch, in which an answer may have explained another one: what is
- * stuck is logged, once in an episode. */
-void vmemi_dma_report_stuck(struct vmem_dma *dma);
+/* At the end of a batch, in which an answer may have explained another one: the
+ * episodes that have begun or ended. What the log does not take now is kept for the
+ * next end. */
+void vmemi_dma_report(struct vmem_dma *dma);
 
 /* The backend's words, or the best there are, for a map that failed. */
 int vmemi_dma_refuse_map(const struct vmem_dma_attachment *attachment,

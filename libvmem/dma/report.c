@@ -20,14 +20,29 @@ int vmemi_dma_refuse(struct vmem_dma *dma, int code, uint32_t reason,
     vsnprintf(dma->refusal.text, sizeof(dma->refusal.text), format, args);
     va_end(args);
     dma->has_refused = true;
-    if (!dma->is_refusing) {
-        dma->is_refusing = true;
-        vmemi_log_add(
-            &dma->vm->log, dma->log, VMEM_LOG_WARNING,
-            reason == VMEM_REASON_BUDGET ? VMEM_BLAME_HOST : VMEM_BLAME_OS,
-            VMEM_LOG_CODE_DMA_REFUSED, object, "%s", dma->refusal.text);
+    dma->is_refusing = true;
+    if (!dma->is_refusal_logged) {
+        snprintf(dma->refused.text, sizeof(dma->refused.text), "%s", object);
     }
     return code;
+}
+
+static void report_refusal(struct vmem_dma *dma)
+{
+    if (dma->has_mapped && !dma->has_refused) {
+        if (dma->is_refusing && !dma->is_refusal_logged) {
+            vmemi_log_drop(&dma->vm->log, VMEM_LOG_CODE_DMA_REFUSED);
+        }
+        dma->is_refusing = false;
+        dma->is_refusal_logged = false;
+    }
+    if (dma->is_refusing && !dma->is_refusal_logged) {
+        dma->is_refusal_logged = vmemi_log_offer(
+            &dma->vm->log, dma->log, VMEM_LOG_WARNING,
+            dma->refusal.reason == VMEM_REASON_BUDGET ? VMEM_BLAME_HOST
+                                                      : VMEM_BLAME_OS,
+            VMEM_LOG_CODE_DMA_REFUSED, dma->refused.text, dma->refusal.text);
+    }
 }
 
 static const char *advice(int code)
@@ -63,35 +78,49 @@ int vmemi_dma_refuse_map(const struct vmem_dma_attachment *attachment,
         text[0] != '\0' ? "" : advice(code));
 }
 
-static void report(struct vmem_dma *dma,
-                   const struct vmem_dma_attachment *attachment,
-                   const struct vmem_range *range, uint64_t iova)
+/* False: the log has no room for it now. */
+static bool log_stuck(struct vmem_dma *dma,
+                      const struct vmem_dma_attachment *attachment,
+                      const struct vmem_range *range, uint64_t iova)
 {
-    dma->is_stuck = true;
-    vmemi_log_add(&dma->vm->log, dma->log, VMEM_LOG_ERROR, VMEM_BLAME_OS,
-                  VMEM_LOG_CODE_DMA_STUCK, attachment->name.text,
-                  "0x%" PRIx64 " bytes at iova 0x%" PRIx64
-                  " could not be unmapped: %s (errno %d): a device may still "
-                  "reach them; vmem_dma_retry_unmaps() tries again",
-                  range->size, iova, vmemi_errno_text(dma->stuck_code),
-                  -dma->stuck_code);
+    char text[256];
+
+    snprintf(text, sizeof(text),
+             "0x%" PRIx64 " bytes at iova 0x%" PRIx64
+             " could not be unmapped: %s (errno %d): a device may still reach "
+             "them; vmem_dma_retry_unmaps() tries again",
+             range->size, iova, vmemi_errno_text(dma->stuck_code),
+             -dma->stuck_code);
+    return vmemi_log_offer(&dma->vm->log, dma->log, VMEM_LOG_ERROR,
+                           VMEM_BLAME_OS, VMEM_LOG_CODE_DMA_STUCK,
+                           attachment->name.text, text);
 }
 
-void vmemi_dma_report_stuck(struct vmem_dma *dma)
+static void report_stuck(struct vmem_dma *dma)
 {
     struct vmem_range range;
     uint64_t iova;
 
     if (atomic_load(&dma->nr_stuck) == 0) {
+        if (dma->is_stuck && !dma->is_stuck_logged) {
+            vmemi_log_drop(&dma->vm->log, VMEM_LOG_CODE_DMA_STUCK);
+        }
         dma->is_stuck = false;
-    }
-    if (atomic_load(&dma->nr_stuck) == 0 || dma->is_stuck) {
+        dma->is_stuck_logged = false;
         return;
     }
-    for (GList *link = dma->attachments.head; link != NULL; link = link->next) {
+    dma->is_stuck = true;
+    for (GList *link = dma->attachments.head;
+         link != NULL && !dma->is_stuck_logged; link = link->next) {
         if (vmemi_dma_find_stuck(link->data, &range, &iova)) {
-            report(dma, link->data, &range, iova);
+            dma->is_stuck_logged = log_stuck(dma, link->data, &range, iova);
             return;
         }
     }
+}
+
+void vmemi_dma_report(struct vmem_dma *dma)
+{
+    report_refusal(dma);
+    report_stuck(dma);
 }

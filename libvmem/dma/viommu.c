@@ -245,6 +245,8 @@ static int map_populated(const struct vmem_range *range, void *opaque)
     }
     if (ret == 0) {
         ret = map_guest(request);
+    } else {
+        vmemi_dma_commit(dma); /* what was refused is logged */
     }
     vmemi_dma_unlock(dma);
     return ret;

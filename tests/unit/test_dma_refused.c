@@ -14,6 +14,7 @@
 
 #define PAGE ((uint64_t)4096)
 #define MEMORY ((void *)(uintptr_t)0x7f0000000000)
+#define SECOND_NS ((uint64_t)1000000000)
 
 struct fixture {
     struct world world;
@@ -338,6 +339,86 @@ static void each_failure_is_logged_once(void **state)
     close_fixture(&it);
 }
 
+static void refuse_and_map(struct fixture *it)
+{
+    fake_dma_fail(&it->fake.map, 0, 1, -ENOMEM);
+    assert_int_equal(plug(it, 5, 1), -ENOMEM);
+    assert_int_equal(plug(it, 5, 1), 0);
+    assert_int_equal(unplug(it, 5, 1), 0);
+}
+
+/* A guest may begin any number of short episodes in a second. The one that lasts is
+ * logged, as soon as the log takes it. */
+static void an_episode_is_logged_once_the_log_takes_it(void **state)
+{
+    struct vmem_dma_attachment *attachment = NULL;
+    struct vmem_error err = VMEM_ERROR_INIT;
+    struct fixture it;
+
+    (void)state;
+    open_fixture(&it, true);
+    assert_int_equal(attach(&it, &attachment, &err), 0);
+    for (unsigned int i = 0; i < VMEM_LOG_BURST + 2; i++) {
+        refuse_and_map(&it);
+    }
+    assert_int_equal(it.world.nr_logs, VMEM_LOG_BURST);
+    fake_dma_fail(&it.fake.map, 0, UINT64_MAX, -ENOMEM);
+    assert_int_equal(plug(&it, 5, 1), -ENOMEM);
+    assert_int_equal(it.world.nr_logs, VMEM_LOG_BURST);
+    it.world.now_ns += SECOND_NS;
+    assert_int_equal(plug(&it, 5, 1), -ENOMEM);
+    assert_int_equal(it.world.nr_logs, VMEM_LOG_BURST + 1);
+    assert_int_equal(it.world.last_log.suppressed, 2); /* the short ones */
+    assert_int_equal(plug(&it, 5, 1), -ENOMEM);
+    assert_int_equal(it.world.nr_logs, VMEM_LOG_BURST + 1);
+    fake_dma_fail(&it.fake.map, 0, 0, 0);
+    assert_int_equal(vmem_dma_detach(attachment, &err), 0);
+    close_fixture(&it);
+}
+
+/* The same of what is stuck, which nobody asks for again: in several mappers at once
+ * there are more than the log takes of one operation. */
+static void what_is_stuck_is_logged_for_each_mapper(void **state)
+{
+    enum { NR = 8 };
+    struct vmem_dma_attachment *attachments[NR];
+    struct fake_dma fakes[NR];
+    struct fixture it;
+
+    (void)state;
+    open_fixture(&it, true);
+    for (int i = 0; i < NR; i++) {
+        const struct vmem_dma_attach_config config = {
+            .struct_size = sizeof(config),
+            .name = "ram",
+            .region = it.world.region,
+            .hva = MEMORY,
+        };
+
+        fake_dma_init(&fakes[i], PAGE);
+        assert_int_equal(fake_dma_make(&fakes[i], it.world.vm, NULL), 0);
+        assert_int_equal(
+            vmem_dma_attach(fakes[i].dma, &config, NULL, &attachments[i], NULL),
+            0);
+        fake_dma_fail(&fakes[i].unmap, 0, UINT64_MAX, -EIO);
+    }
+    assert_int_equal(unplug(&it, 0, 1), 0);
+    assert_true(it.world.nr_logs < NR);
+    for (int i = 0; i < NR; i++) {
+        it.world.now_ns += SECOND_NS;
+        assert_int_equal(vmem_dma_retry_unmaps(fakes[i].dma, NULL), -EIO);
+        assert_int_equal(vmem_dma_retry_unmaps(fakes[i].dma, NULL), -EIO);
+    }
+    assert_int_equal(it.world.nr_logs, NR);
+    assert_int_equal(it.world.last_log.suppressed, 0);
+    for (int i = 0; i < NR; i++) {
+        fake_dma_fail(&fakes[i].unmap, 0, 0, 0);
+        assert_int_equal(vmem_dma_detach(attachments[i], NULL), 0);
+        fake_dma_destroy(&fakes[i]);
+    }
+    close_fixture(&it);
+}
+
 /* Static memory joins like a region that nobody changes. */
 static void a_refused_static_attach_is_undone(void **state)
 {
@@ -391,6 +472,8 @@ int main(void)
         cmocka_unit_test(the_first_refusal_is_the_one_that_is_told),
         cmocka_unit_test(a_refused_attach_leaves_nothing_behind),
         cmocka_unit_test(each_failure_is_logged_once),
+        cmocka_unit_test(an_episode_is_logged_once_the_log_takes_it),
+        cmocka_unit_test(what_is_stuck_is_logged_for_each_mapper),
         cmocka_unit_test(a_refused_static_attach_is_undone),
     };
 
