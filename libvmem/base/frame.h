@@ -31,6 +31,7 @@ struct vmemi_frame {
     const void *vm;
     const void *object;
     struct vmemi_log_queue *log; /* or NULL: sent when the locks are dropped */
+    const char *why;             /* or NULL: what a listener says to its veto */
     uint32_t kind;
 };
 
@@ -48,6 +49,7 @@ static inline void vmemi_frame_enter(struct vmemi_frame *frame, const void *vm,
     frame->vm = vm;
     frame->object = object;
     frame->log = NULL;
+    frame->why = NULL;
     frame->kind = kind;
     vmemi_frame_innermost = frame;
 }
@@ -71,6 +73,10 @@ static inline bool vmemi_frame_is_inside(const void *vm, uint32_t kinds)
 /* Where the operation of this machine that the thread is inside of collects what
  * it logs; NULL if it does not. */
 struct vmemi_log_queue *vmemi_frame_log(const void *vm);
+
+/* A listener of the library says why it objects, to who started the operation. The
+ * text stays until the operation is over. */
+void vmemi_frame_explain(const void *vm, const char *why);
 
 /* How many frames on this thread are about this object? */
 unsigned int vmemi_frame_count(const void *object);

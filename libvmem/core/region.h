@@ -56,6 +56,7 @@ struct vmemi_cause {
     int code;        /* negative errno */
     uint32_t reason; /* enum vmem_reason */
     const char *by;  /* listener or freezer, or ""; valid under the lock */
+    const char *why; /* more of it, or ""; valid under the lock */
 };
 
 /* A change in progress: the lock, its frame, and what will be logged. */
@@ -91,6 +92,7 @@ static inline void vmemi_change_lock(struct vmemi_change *change,
     change->cause.code = 0;
     change->cause.reason = VMEM_REASON_NONE;
     change->cause.by = "";
+    change->cause.why = "";
     vmemi_region_hold(region, &change->frame);
     change->frame.log = &change->log;
 }

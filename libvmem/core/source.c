@@ -119,7 +119,9 @@ int vmemi_source_fail_change(const struct vmem_source *source, const char *what,
                       source->name.text, what, range->size, range->offset,
                       vmem_reason_name(cause->reason),
                       cause->by[0] != '\0' ? " by " : "", cause->by,
-                      vmemi_errno_text(cause->code), -cause->code);
+                      cause->why[0] != '\0' ? cause->why
+                                            : vmemi_errno_text(cause->code),
+                      -cause->code);
 }
 
 int vmemi_source_add(struct vmem_region *region,

@@ -181,6 +181,7 @@ static void blame(struct vmemi_change *change,
     change->cause.code = code;
     change->cause.reason = VMEM_REASON_LISTENER_VETO;
     change->cause.by = listener->name.text;
+    change->cause.why = change->frame.why != NULL ? change->frame.why : "";
 }
 
 int vmemi_listeners_populate(const struct vmemi_terms *terms,

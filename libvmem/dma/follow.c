@@ -22,13 +22,26 @@ static void listener_begin(void *opaque)
     struct vmem_dma_attachment *attachment = opaque;
 
     vmemi_dma_lock(attachment->dma, NULL);
+    attachment->veto.code = 0;
+}
+
+/* A veto, for who changes the region. Its change lock keeps the text as it is. */
+static int object(struct vmem_dma_attachment *attachment, int ret)
+{
+    const struct vmem_dma *dma = attachment->dma;
+
+    if (ret < 0 && attachment->veto.code == 0 && dma->refusal.code < 0) {
+        attachment->veto = dma->refusal;
+        vmemi_frame_explain(dma->vm, attachment->veto.text);
+    }
+    return ret;
 }
 
 /* While joining, remembered for who attaches, and no veto. */
 static int answer(struct vmem_dma_attachment *attachment, int ret)
 {
     if (attachment->stage != VMEMI_DMA_JOINING) {
-        return ret;
+        return object(attachment, ret);
     }
     if (ret < 0 && attachment->refusal.code == 0) {
         attachment->refusal = attachment->dma->refusal;

@@ -124,6 +124,8 @@ struct vmem_dma_attachment {
     struct vmemi_tree guests;    /* that point here, by target */
     struct vmemi_tree stuck_guests;
     struct vmemi_dma_refusal refusal; /* the first one while joining */
+    struct vmemi_dma_refusal veto; /* the first one of a batch; guarded by the
+                                         region's change lock */
 };
 
 /* ---- lock and batch (batch.c) ---- */

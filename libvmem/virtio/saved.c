@@ -240,7 +240,9 @@ static int fail_agree(const struct vmem_device *device,
                       "device \"%s\": load: %s%s%s: %s (errno %d)",
                       device->name.text, vmem_reason_name(cause->reason),
                       cause->by[0] != '\0' ? " by " : "", cause->by,
-                      vmemi_errno_text(cause->code), -cause->code);
+                      cause->why[0] != '\0' ? cause->why
+                                            : vmemi_errno_text(cause->code),
+                      -cause->code);
 }
 
 /* Under the change lock. */

@@ -419,6 +419,38 @@ static void what_is_stuck_is_logged_for_each_mapper(void **state)
     close_fixture(&it);
 }
 
+/* Whoever changes the region is told what the log is, each time. */
+static void a_veto_says_why(void **state)
+{
+    struct vmem_dma_attachment *attachment = NULL;
+    struct vmem_error err = VMEM_ERROR_INIT;
+    struct fixture it;
+    struct vmem_range range;
+
+    (void)state;
+    open_fixture(&it, false);
+    range = units(&it.world, 4, 2);
+    fake_dma_destroy(&it.fake);
+    fake_dma_init(&it.fake, PAGE);
+    it.fake.config.max_mappings = 5;
+    it.fake.has_batches = true;
+    assert_int_equal(fake_dma_make(&it.fake, it.world.vm, NULL), 0);
+    assert_int_equal(attach(&it, &attachment, &err), 0);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(vmem_source_populate(it.source, &range, &err),
+                         -ENOSPC);
+        assert_int_equal(err.reason, VMEM_REASON_LISTENER_VETO);
+        assert_non_null(strstr(err.message, "by fake/ram"));
+        assert_non_null(strstr(err.message, "the limit is 5; use blocks of"));
+    }
+    range = units(&it.world, 4, 1);
+    fake_dma_fail(&it.fake.commit, 0, 1, -EPIPE);
+    assert_int_equal(vmem_source_populate(it.source, &range, &err), -EPIPE);
+    assert_non_null(strstr(err.message, "did not commit"));
+    assert_int_equal(vmem_dma_detach(attachment, &err), 0);
+    close_fixture(&it);
+}
+
 /* Static memory joins like a region that nobody changes. */
 static void a_refused_static_attach_is_undone(void **state)
 {
@@ -474,6 +506,7 @@ int main(void)
         cmocka_unit_test(each_failure_is_logged_once),
         cmocka_unit_test(an_episode_is_logged_once_the_log_takes_it),
         cmocka_unit_test(what_is_stuck_is_logged_for_each_mapper),
+        cmocka_unit_test(a_veto_says_why),
         cmocka_unit_test(a_refused_static_attach_is_undone),
     };
 
