@@ -29,9 +29,7 @@ void vmemi_dma_unlock(struct vmem_dma *dma)
 /* What the batch did is done; or all that it touched is stuck. */
 static void settle(struct vmem_dma *dma, int code)
 {
-    for (GList *link = dma->attachments.head; link != NULL; link = link->next) {
-        vmemi_dma_settle_chunks(link->data, code);
-    }
+    vmemi_dma_settle_chunks(dma, code);
     vmemi_dma_settle_guests(dma, code);
 }
 
@@ -60,9 +58,7 @@ static int end_batch(struct vmem_dma *dma)
  * is not there never took effect, for it is stuck and asked for again. */
 static void end_failed(struct vmem_dma *dma, bool is_retried)
 {
-    for (GList *link = dma->attachments.head; link != NULL; link = link->next) {
-        vmemi_dma_settle_lost_chunks(link->data, is_retried);
-    }
+    vmemi_dma_settle_lost_chunks(dma, is_retried);
     if (dma->mapped_guest != NULL) {
         vmemi_dma_guest_unmap(dma->mapped_guest);
         dma->mapped_guest = NULL;
@@ -85,6 +81,7 @@ int vmemi_dma_commit(struct vmem_dma *dma)
             end_failed(dma, false);
         }
     }
+    vmemi_dma_forget_touched(dma);
     vmemi_dma_report(dma);
     dma->has_mapped = false;
     dma->mapped_guest = NULL;

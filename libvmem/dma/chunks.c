@@ -67,14 +67,6 @@ static void count_static(const struct vmem_dma_attachment *attachment,
     }
 }
 
-/* Which chunks a batch has changed matters if its end may fail. */
-static void touch(struct vmem_dma_attachment *attachment, uint64_t chunk)
-{
-    if (attachment->touched != NULL) {
-        vmem_bitmap_set(attachment->touched, chunk, 1, NULL);
-    }
-}
-
 static void note_mapped(struct vmem_dma_attachment *attachment, uint64_t chunk)
 {
     const struct vmem_range range = vmemi_dma_chunk_range(attachment, chunk, 1);
@@ -91,7 +83,7 @@ static void note_unmapped(struct vmem_dma_attachment *attachment,
 
     vmemi_dma_count_unmapped(attachment->dma, range.size);
     count_static(attachment, (uint64_t)-1);
-    touch(attachment, chunk);
+    vmemi_dma_touch(attachment, chunk);
 }
 
 static void set_stuck(struct vmem_dma_attachment *attachment, uint64_t chunk,
@@ -154,7 +146,7 @@ int vmemi_dma_map_chunk(struct vmem_dma_attachment *attachment, uint64_t chunk)
         return vmemi_dma_refuse_map(attachment, &mapping, ret);
     }
     vmem_bitmap_set(attachment->mapped, chunk, 1, NULL);
-    touch(attachment, chunk);
+    vmemi_dma_touch(attachment, chunk);
     note_mapped(attachment, chunk);
     return 0;
 }
@@ -291,9 +283,8 @@ int vmemi_dma_retry_chunks(struct vmem_dma_attachment *attachment,
     return last_error;
 }
 
-/* Of a batch whose end failed: mapped or not, nobody knows. */
-static void lose_track(struct vmem_dma_attachment *attachment, uint64_t chunk,
-                       int code)
+void vmemi_dma_lose_chunk(struct vmem_dma_attachment *attachment,
+                          uint64_t chunk, int code)
 {
     if (vmem_bitmap_is_set(attachment->stuck, chunk)) {
         return;
@@ -302,50 +293,4 @@ static void lose_track(struct vmem_dma_attachment *attachment, uint64_t chunk,
         note_mapped(attachment, chunk);
     }
     keep_stuck(attachment, chunk, code);
-}
-
-/* The next run of chunks that this batch touched; nr_chunks if there is none. */
-static uint64_t next_touched(const struct vmem_dma_attachment *attachment,
-                             uint64_t from, uint64_t *end)
-{
-    const uint64_t nr_chunks = attachment->nr_chunks;
-    uint64_t first;
-
-    if (attachment->touched == NULL) {
-        return nr_chunks;
-    }
-    first = vmem_bitmap_next_set(attachment->touched, from, nr_chunks);
-    *end = vmem_bitmap_next_clear(attachment->touched, first, nr_chunks);
-    return first;
-}
-
-void vmemi_dma_settle_chunks(struct vmem_dma_attachment *attachment, int code)
-{
-    uint64_t end = 0;
-
-    for (uint64_t first = next_touched(attachment, 0, &end);
-         first < attachment->nr_chunks;
-         first = next_touched(attachment, end, &end)) {
-        if (code == 0) {
-            vmem_bitmap_clear(attachment->touched, first, end - first, NULL);
-        }
-        for (uint64_t chunk = first; code < 0 && chunk < end; chunk++) {
-            lose_track(attachment, chunk, code);
-        }
-    }
-}
-
-void vmemi_dma_settle_lost_chunks(struct vmem_dma_attachment *attachment,
-                                  bool is_retried)
-{
-    uint64_t end = 0;
-
-    for (uint64_t first = next_touched(attachment, 0, &end);
-         first < attachment->nr_chunks;
-         first = next_touched(attachment, end, &end)) {
-        vmem_bitmap_clear(attachment->touched, first, end - first, NULL);
-        if (is_retried) {
-            vmemi_dma_retry_chunks(attachment, first, end - first);
-        }
-    }
 }

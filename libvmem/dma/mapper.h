@@ -42,6 +42,7 @@ struct vmem_dma {
     struct vmemi_tree guests;    /* of struct vmemi_dma_guest, by IOVA */
     struct vmemi_dma_guest *unmapped_guests; /* in this batch */
     struct vmemi_dma_guest *mapped_guest;    /* the same; at most one */
+    struct vmem_dma_attachment *touched;     /* those that have chunks so */
     bool has_begun;                          /* the backend, a batch */
     bool has_mapped;                         /* something, in this batch */
     bool has_refused;                        /* something, in this batch */
@@ -121,7 +122,10 @@ struct vmem_dma_attachment {
     struct vmem_bitmap *mapped;
     struct vmem_bitmap *stuck;
     struct vmem_bitmap *touched; /* in this batch; NULL: no commit */
-    struct vmemi_tree guests;    /* that point here, by target */
+    uint64_t first_touched;      /* those chunks are from here */
+    uint64_t end_touched;
+    struct vmem_dma_attachment *next_touched; /* of the mapper's list */
+    struct vmemi_tree guests;                 /* that point here, by target */
     struct vmemi_tree stuck_guests;
     struct vmemi_dma_refusal refusal; /* the first one while joining */
     struct vmemi_dma_refusal veto; /* the first one of a batch; guarded by the
@@ -216,11 +220,22 @@ void vmemi_dma_unmap_chunks(struct vmem_dma_attachment *attachment,
 int vmemi_dma_retry_chunks(struct vmem_dma_attachment *attachment,
                            uint64_t first, uint64_t nr_chunks);
 
+/* Of a batch whose end failed: mapped or not, nobody knows, so it is stuck. */
+void vmemi_dma_lose_chunk(struct vmem_dma_attachment *attachment,
+                          uint64_t chunk, int code);
+
+/* ---- what a batch touched (touched.c) ---- */
+
+/* Mapped or unmapped in this batch. */
+void vmemi_dma_touch(struct vmem_dma_attachment *attachment, uint64_t chunk);
+
 /* The end of a batch. If it failed what it touched is stuck, and stays touched until
  * the next call; with it that is forgotten, and maybe tried again. */
-void vmemi_dma_settle_chunks(struct vmem_dma_attachment *attachment, int code);
-void vmemi_dma_settle_lost_chunks(struct vmem_dma_attachment *attachment,
-                                  bool is_retried);
+void vmemi_dma_settle_chunks(struct vmem_dma *dma, int code);
+void vmemi_dma_settle_lost_chunks(struct vmem_dma *dma, bool is_retried);
+
+/* After both: the next batch has touched nothing. */
+void vmemi_dma_forget_touched(struct vmem_dma *dma);
 
 /* ---- guest mappings (guest.c) ---- */
 
