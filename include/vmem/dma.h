@@ -624,6 +624,9 @@ VMEM_API int vmem_dma_attach_static(struct vmem_dma *dma,
  * Mappings that were taken away behind the mapper are stuck at first, because the
  * backend says that it unmapped nothing; the second call believes it.
  *
+ * A guest whose last request was refused for this attachment is told to try
+ * again, as vmem_listener_remove() says.
+ *
  * @param attachment  The attachment; gone on success. NULL is allowed.
  * @param[out] err    Filled on failure, with a stuck range of the region;
  *                    may be NULL.
@@ -640,6 +643,9 @@ VMEM_API int vmem_dma_detach(struct vmem_dma_attachment *attachment,
 
 /**
  * Try again to unmap what is stuck.
+ *
+ * A guest whose plug was refused for it is not told: call
+ * vmem_device_notify_config() after success.
  *
  * @param dma       The mapper.
  * @param[out] err  Filled on failure; may be NULL.

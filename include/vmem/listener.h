@@ -134,7 +134,9 @@ VMEM_API int vmem_listener_add(struct vmem_region *region,
  * Remove a listener, telling it @c discard of what it still has.
  *
  * Works on a frozen region too: no block changes. @c destroy is called after
- * all locks are dropped, before this returns.
+ * all locks are dropped, before this returns. So are, before it, config_changed
+ * and resize_changed of a device whose last request this listener refused: the
+ * guest may try again at once, as after a thaw.
  *
  * @param listener  The listener; gone on success. NULL is allowed.
  * @param[out] err  Filled on failure; may be NULL.

@@ -6,7 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
-#include "core/source.h"
+#include "core/driver.h"
 
 /* One owner that holds a region still. */
 struct vmemi_freezer {
@@ -71,46 +71,20 @@ static int fail_not_frozen_by(const struct vmem_region *region,
                       names.nr_names > 0 ? names.text : "nobody");
 }
 
-/* Devices that shall hear that the region was frozen or has thawed: a place in
- * each gate, taken while the change lock keeps them alive. */
+/* Devices hear that the region was frozen or has thawed. */
 struct turn {
-    bool frozen;
     struct vmemi_date date;
-    uint32_t nr_drivers;
-    struct vmemi_source_driver *drivers[VMEM_REGION_MAX_SOURCES];
-    struct vmemi_frame frames[VMEM_REGION_MAX_SOURCES];
+    struct vmemi_drivers drivers;
 };
 
-static void collect_drivers(struct vmem_region *region, struct turn *turn)
+static void tell_frozen(struct vmemi_source_driver *driver, const void *date)
 {
-    turn->frozen = region->freezers.length > 0;
-    for (GList *link = region->sources.head; link != NULL; link = link->next) {
-        const struct vmem_source *source = link->data;
-        uint32_t i = turn->nr_drivers;
-
-        if (source->driver != NULL &&
-            vmemi_gate_enter(source->driver->gate, &turn->frames[i],
-                             region->vm)) {
-            turn->drivers[i] = source->driver;
-            turn->nr_drivers++;
-        }
-    }
+    driver->frozen(driver, date);
 }
 
-/* Backwards, because frames are left in stack order. */
-static void tell_drivers(struct turn *turn)
+static void tell_thawed(struct vmemi_source_driver *driver, const void *date)
 {
-    for (uint32_t i = turn->nr_drivers; i-- > 0;) {
-        struct vmemi_source_driver *driver = turn->drivers[i];
-        struct vmemi_gate *gate = driver->gate;
-
-        if (vmemi_gate_is_open(gate) && turn->frozen) {
-            driver->frozen(driver, &turn->date);
-        } else if (vmemi_gate_is_open(gate)) {
-            driver->thawed(driver, &turn->date);
-        }
-        vmemi_gate_leave(gate, &turn->frames[i]);
-    }
+    driver->thawed(driver, date);
 }
 
 /* Under the change lock. */
@@ -125,7 +99,7 @@ static void link_freezer(struct vmem_region *region,
     }
     vmemi_mutex_unlock(&region->state);
     if (region->freezers.length == 1) {
-        collect_drivers(region, turn);
+        vmemi_drivers_collect(&turn->drivers, region);
     }
 }
 
@@ -140,14 +114,14 @@ static void unlink_freezer(struct vmem_region *region,
     }
     vmemi_mutex_unlock(&region->state);
     if (region->freezers.length == 0) {
-        collect_drivers(region, turn);
+        vmemi_drivers_collect(&turn->drivers, region);
     }
 }
 
 int vmem_region_freeze(struct vmem_region *region, const char *owner,
                        struct vmem_error *err)
 {
-    struct turn turn = { .nr_drivers = 0 };
+    struct turn turn = { .drivers.nr_drivers = 0 };
     struct vmemi_freezer *freezer;
     int ret;
 
@@ -175,7 +149,7 @@ int vmem_region_freeze(struct vmem_region *region, const char *owner,
         freezer = NULL;
     }
     vmemi_mutex_unlock(&region->change);
-    tell_drivers(&turn);
+    vmemi_drivers_tell(&turn.drivers, tell_frozen, &turn.date);
     if (freezer != NULL) {
         vmemi_free(freezer);
         return vmemi_fail(err, -EEXIST, VMEM_REASON_DUPLICATE, NULL,
@@ -188,7 +162,7 @@ int vmem_region_freeze(struct vmem_region *region, const char *owner,
 int vmem_region_thaw(struct vmem_region *region, const char *owner,
                      struct vmem_error *err)
 {
-    struct turn turn = { .nr_drivers = 0 };
+    struct turn turn = { .drivers.nr_drivers = 0 };
     struct vmemi_freezer *freezer;
     int ret;
 
@@ -210,7 +184,7 @@ int vmem_region_thaw(struct vmem_region *region, const char *owner,
     unlink_freezer(region, freezer, &turn);
     vmemi_mutex_unlock(&region->change);
     vmemi_free(freezer);
-    tell_drivers(&turn);
+    vmemi_drivers_tell(&turn.drivers, tell_thawed, &turn.date);
     return 0;
 }
 

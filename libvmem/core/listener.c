@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/range.h"
 #include "base/sized.h"
+#include "core/driver.h"
 
 void vmemi_listeners_list(const struct vmem_region *region,
                           struct vmemi_name_list *names)
@@ -184,6 +185,23 @@ int vmem_listener_add(struct vmem_region *region,
     return ret;
 }
 
+static void tell_eased(struct vmemi_source_driver *driver, const void *by)
+{
+    driver->eased(driver, by);
+}
+
+/* The lock once more: the gates' frames must not outlive that of a change. */
+static void tell_that_it_is_gone(struct vmem_region *region,
+                                 const struct vmem_listener *listener)
+{
+    struct vmemi_drivers drivers = { .nr_drivers = 0 };
+
+    vmemi_mutex_lock(&region->change);
+    vmemi_drivers_collect(&drivers, region);
+    vmemi_mutex_unlock(&region->change);
+    vmemi_drivers_tell(&drivers, tell_eased, listener->name.text);
+}
+
 int vmem_listener_remove(struct vmem_listener *listener, struct vmem_error *err)
 {
     struct vmem_region *region;
@@ -212,6 +230,9 @@ int vmem_listener_remove(struct vmem_listener *listener, struct vmem_error *err)
     vmemi_mutex_unlock(&region->state);
     vmemi_change_end(&change);
 
+    if (listener->has_refused) {
+        tell_that_it_is_gone(region, listener);
+    }
     if (listener->ops.destroy != NULL) {
         listener->ops.destroy(listener->opaque);
     }

@@ -16,6 +16,7 @@ struct vmem_listener {
     struct vmem_range window;
     uint64_t granularity; /* 0: whole runs */
     uint64_t flags;
+    bool has_refused; /* a change, so that a guest may wait; change lock */
 };
 
 /* Tells one listener populate for [from, end) of what the terms say; a veto is

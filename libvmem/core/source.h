@@ -22,6 +22,8 @@ struct vmemi_source_driver {
                    const struct vmemi_date *date);
     void (*thawed)(struct vmemi_source_driver *driver,
                    const struct vmemi_date *date);
+    /* A listener that has refused a change is gone; its name is by. The same. */
+    void (*eased)(struct vmemi_source_driver *driver, const char *by);
 };
 
 struct vmem_source {

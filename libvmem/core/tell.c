@@ -175,9 +175,10 @@ static void discard_backwards(GList *last, const struct vmemi_terms *terms,
     }
 }
 
-static void blame(struct vmemi_change *change,
-                  const struct vmem_listener *listener, int code)
+static void blame(struct vmemi_change *change, struct vmem_listener *listener,
+                  int code)
 {
+    listener->has_refused = true;
     change->cause.code = code;
     change->cause.reason = VMEM_REASON_LISTENER_VETO;
     change->cause.by = listener->name.text;

@@ -159,10 +159,11 @@ void vmemi_device_nudge(struct vmem_device *device);
 /* Whatever was busy is over, or the last answer was another. */
 void vmemi_device_forget_busy(struct vmem_device *device);
 
-/* The source's frozen() and thawed(): the latter kicks the guest. Inside the
- * gate. */
+/* The source's frozen(), thawed() and eased(): the latter two kick the guest.
+ * Inside the gate. */
 void vmemi_device_frozen(struct vmemi_source_driver *driver,
                          const struct vmemi_date *date);
+void vmemi_device_eased(struct vmemi_source_driver *driver, const char *by);
 void vmemi_device_thawed(struct vmemi_source_driver *driver,
                          const struct vmemi_date *date);
 

@@ -150,6 +150,7 @@ int vmemi_device_set_up(struct vmem_device *device, struct vmem_region *region,
         (config->flags & VMEM_DEVICE_KEEP_MEMORY) != 0;
     device->driver.frozen = vmemi_device_frozen;
     device->driver.thawed = vmemi_device_thawed;
+    device->driver.eased = vmemi_device_eased;
     device->tracker.requested_ns = vmemi_vm_now_ns(region->vm);
     return set_sizes(device, config, err);
 }

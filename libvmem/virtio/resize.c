@@ -2,6 +2,7 @@
 /* The sizes a host asks for, and how the guest follows. */
 #include <errno.h>
 #include <inttypes.h>
+#include <string.h>
 
 #include "base/error.h"
 #include "base/range.h"
@@ -203,6 +204,29 @@ void vmemi_device_thawed(struct vmemi_source_driver *driver,
     vmemi_device_nudge(device);
     vmemi_device_tell_event(device, VMEMI_NEWS_CONFIG | VMEMI_NEWS_RESIZE, date,
                             &event);
+}
+
+/* Was this listener what the last answer was BUSY for? */
+static bool waits_for(struct vmem_device *device, const char *by)
+{
+    const struct vmemi_tracker *tracker = &device->tracker;
+    bool waits;
+
+    vmemi_mutex_lock(&device->region->state);
+    waits = atomic_load(&tracker->busy_reason) == VMEM_REASON_LISTENER_VETO &&
+            strcmp(tracker->busy_by.text, by) == 0;
+    vmemi_mutex_unlock(&device->region->state);
+    return waits;
+}
+
+void vmemi_device_eased(struct vmemi_source_driver *driver, const char *by)
+{
+    struct vmem_device *device = find_device(driver);
+
+    if (waits_for(device, by)) {
+        vmemi_device_nudge(device);
+        vmemi_device_tell(device, VMEMI_NEWS_CONFIG | VMEMI_NEWS_RESIZE);
+    }
 }
 
 void vmemi_device_track_progress(struct vmem_device *device)

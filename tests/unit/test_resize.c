@@ -475,7 +475,9 @@ static void a_busy_answer_names_who_and_why(void **u)
     rig_free(rig);
 }
 
-static void a_busy_listener_s_name_outlives_the_listener(void **u)
+/* As a thaw does: whoever leaves is no cause any more, and Linux would wait. */
+static void
+a_listener_that_refused_lets_the_guest_try_again_when_it_leaves(void **u)
 {
     struct rig *rig = rig_new_default();
     struct rig_listener *listener = rig_listen(rig, "vfio");
@@ -483,8 +485,45 @@ static void a_busy_listener_s_name_outlives_the_listener(void **u)
     (void)u;
     listener->fail_at = 1;
     assert_int_equal(rig_plug(rig, 0, 1), BUSY);
-    rig_unlisten(listener);
     assert_string_equal(rig_status(rig).busy_by, "vfio");
+    assert_int_equal(rig->nr_config_changed, 0);
+    rig_unlisten(listener);
+    assert_int_equal(rig->nr_config_changed, 1);
+    assert_status(rig, VMEM_RESIZE_GROWING, VMEM_STALL_NONE);
+    assert_int_equal(rig_plug(rig, 0, 1), ACK);
+    rig_free(rig);
+}
+
+static void a_listener_that_is_no_cause_leaves_silently(void **u)
+{
+    struct rig *rig = rig_new_default();
+    struct rig_listener *never = rig_listen(rig, "never");
+    struct rig_listener *once = rig_listen(rig, "once");
+    struct rig_listener *last = rig_listen(rig, "last");
+
+    (void)u;
+    once->fail_at = 1;
+    assert_int_equal(rig_plug(rig, 0, 1), BUSY);
+    last->fail_at = 1;
+    assert_int_equal(rig_plug(rig, 0, 1), BUSY);
+    rig_unlisten(never);
+    rig_unlisten(once);
+    assert_int_equal(rig->nr_config_changed, 0);
+    assert_string_equal(rig_status(rig).busy_by, "last");
+    /* Nor is it when something else was the cause since, or nothing. */
+    rig_freeze(rig, "last");
+    assert_int_equal(rig_plug(rig, 0, 1), BUSY);
+    rig_unlisten(last);
+    assert_int_equal(rig->nr_config_changed, 0);
+    assert_int_equal(rig_status(rig).busy_reason, VMEM_REASON_FROZEN);
+    rig_thaw(rig, "last");
+    assert_int_equal(rig->nr_config_changed, 1);
+    last = rig_listen(rig, "last");
+    last->fail_at = 1;
+    assert_int_equal(rig_plug(rig, 0, 1), BUSY);
+    assert_int_equal(rig_plug(rig, 0, 1), ACK);
+    rig_unlisten(last);
+    assert_int_equal(rig->nr_config_changed, 1);
     rig_free(rig);
 }
 
@@ -643,7 +682,9 @@ int main(void)
         cmocka_unit_test(a_guest_that_stops_half_way_has_refused),
         cmocka_unit_test(answers_that_change_no_size_are_no_progress),
         cmocka_unit_test(a_busy_answer_names_who_and_why),
-        cmocka_unit_test(a_busy_listener_s_name_outlives_the_listener),
+        cmocka_unit_test(
+            a_listener_that_refused_lets_the_guest_try_again_when_it_leaves),
+        cmocka_unit_test(a_listener_that_is_no_cause_leaves_silently),
         cmocka_unit_test(busy_is_over_when_the_next_answer_is_another),
         cmocka_unit_test(asking_for_a_size_forgets_the_last_busy),
         cmocka_unit_test(resize_changed_is_told_once_for_each_change),

@@ -215,22 +215,17 @@ static int detach(struct memory *memory, const char *what,
                   struct vmem_error *err)
 {
     struct followers *followers = followers_of(memory);
-    int ret;
 
     if (strcmp(what, "recorder") == 0 && followers->recorder != NULL) {
         return drop(&followers->recorder, err);
     }
     if (strcmp(what, "veto") == 0 && followers->veto != NULL) {
+        /* That also tells the guest to try again. */
         arm_veto(followers, false);
-        ret = drop(&followers->veto, err);
-        /* Linux would look again after up to five minutes only. */
-        vmem_device_notify_config(memory->device);
-        return ret;
+        return drop(&followers->veto, err);
     }
     if (strcmp(what, "dma") == 0 && followers->dma != NULL) {
-        ret = detach_dma(followers, err);
-        vmem_device_notify_config(memory->device);
-        return ret;
+        return detach_dma(followers, err);
     }
     snprintf(err->message, sizeof(err->message), "\"%s\" is not attached",
              what);
