@@ -95,7 +95,8 @@ VMEM_BEGIN_DECLS
  *  (POWER's SPAPR): no discard works with it. Claims "forbid all". */
 #define VMEM_DMA_NO_PARTS ((uint64_t)1 << 18)
 
-/** Time each call of the backend. For vmem_dma_config::flags. */
+/** Time each map and unmap of the backend; not begin and commit. For
+ *  vmem_dma_config::flags. */
 #define VMEM_DMA_MEASURE_LATENCY ((uint64_t)1 << 24)
 /** Attachments take no claim. For a host that arbitrates by itself: whose mapper
  *  is in one process while another one holds the claims, or whose device is known
@@ -323,7 +324,8 @@ struct vmem_dma_info {
     uint64_t max_pinned_size;    /**< The limit, or #VMEM_DMA_UNLIMITED. */
     uint64_t max_guest_mappings; /**< The limit. */
     uint64_t properties;         /**< #VMEM_DMA_EXACT_UNMAP and others. */
-    uint64_t nr_attachments;     /**< Attached now. */
+    uint64_t nr_attachments;     /**< Attached now, or left behind by attaches
+                                      that failed, with something stuck. */
     uint32_t kind;               /**< An enum vmem_dma_kind. */
     uint32_t reserved;           /**< 0. */
 };
@@ -474,8 +476,10 @@ VMEM_API int vmem_dma_new_iommufd(struct vmem_vm *vm,
  *
  * @param dma       The mapper; NULL is allowed and does nothing.
  * @param[out] err  Filled on failure, naming what is attached; may be NULL.
- * @return 0 or a negative errno; on failure the mapper stays as it is.
- * @retval -EBUSY    Something is attached.
+ * @return 0 or a negative errno; on failure the mapper stays as it is, but for
+ *         what could be unmapped of what an attach that failed left behind.
+ * @retval -EBUSY    Something is attached, or such an attach left something
+ *                   behind that still cannot be unmapped.
  * @retval -EDEADLK  Called from a callback or from the log sink.
  * @threads{no other call on the mapper may be running}
  * @since 0.1

@@ -112,10 +112,35 @@ int vmemi_dma_new(struct vmem_vm *vm, const struct vmem_dma_config *config,
     return 0;
 }
 
-int vmem_dma_free(struct vmem_dma *dma, struct vmem_error *err)
+/* -EBUSY with the names of what is attached; or, with_orphans, of all that is
+ * listed, which attaches that failed left behind. */
+static int check_unused(struct vmem_dma *dma, bool with_orphans,
+                        struct vmem_error *err)
 {
     struct vmemi_name_list names = { 0 };
     struct vmemi_log_queue log;
+
+    log.nr_records = 0;
+    vmemi_dma_lock(dma, &log);
+    for (GList *link = dma->attachments.head; link != NULL; link = link->next) {
+        const struct vmem_dma_attachment *attachment = link->data;
+
+        if (with_orphans || attachment->stage != VMEMI_DMA_ORPHAN) {
+            vmemi_name_list_add(&names, attachment->name.text);
+        }
+    }
+    vmemi_dma_unlock(dma);
+    if (names.nr_names + names.nr_dropped == 0) {
+        return 0;
+    }
+    vmemi_name_list_finish(&names);
+    return vmemi_fail(err, -EBUSY, VMEM_REASON_IN_USE, NULL,
+                      "mapper \"%s\" still has %s%s", dma->name.text,
+                      names.text, with_orphans ? ", which is stuck" : "");
+}
+
+int vmem_dma_free(struct vmem_dma *dma, struct vmem_error *err)
+{
     int ret;
 
     if (dma == NULL) {
@@ -125,21 +150,15 @@ int vmem_dma_free(struct vmem_dma *dma, struct vmem_error *err)
     if (ret < 0) {
         return ret;
     }
-    /* What attachments left behind that failed, and those themselves. */
-    vmem_dma_retry_unmaps(dma, NULL);
-    log.nr_records = 0;
-    vmemi_dma_lock(dma, &log);
-    for (GList *link = dma->attachments.head; link != NULL; link = link->next) {
-        const struct vmem_dma_attachment *attachment = link->data;
-
-        vmemi_name_list_add(&names, attachment->name.text);
+    ret = check_unused(dma, false, err);
+    if (ret < 0) {
+        return ret;
     }
-    vmemi_dma_unlock(dma);
-    if (names.nr_names + names.nr_dropped > 0) {
-        vmemi_name_list_finish(&names);
-        return vmemi_fail(err, -EBUSY, VMEM_REASON_IN_USE, NULL,
-                          "mapper \"%s\" still has %s", dma->name.text,
-                          names.text);
+    /* What attaches left behind that failed, and those themselves. */
+    vmem_dma_retry_unmaps(dma, NULL);
+    ret = check_unused(dma, true, err);
+    if (ret < 0) {
+        return ret;
     }
     vmemi_vm_unlink(dma->vm, VMEMI_CHILD_DMA, &dma->child);
     if (dma->backend.ops.destroy != NULL) {

@@ -276,9 +276,9 @@ static void detaching_keeps_what_is_stuck(void **state)
     assert_non_null(strstr(err.message, "fake/ram"));
     expect_mapped(&it, "[2,3)");
     expect_stuck(&it, 1, 1);
+    /* What is attached is left as it is. */
     assert_int_equal(vmem_dma_free(it.fake.dma, &err), -EBUSY);
-    /* free() tried again, so make it stick anew. */
-    expect_stuck(&it, 0, 0);
+    expect_stuck(&it, 1, 1);
     close_fixture(&it);
 }
 
@@ -364,6 +364,7 @@ static void a_discard_over_it_tries_again(void **state)
 static void an_attach_that_cannot_be_undone_is_not_forgotten(void **state)
 {
     struct vmem_error err = VMEM_ERROR_INIT;
+    struct vmem_dma_info info = { .struct_size = sizeof(info) };
     struct fixture it;
 
     (void)state;
@@ -375,8 +376,10 @@ static void an_attach_that_cannot_be_undone_is_not_forgotten(void **state)
     assert_int_equal(attach(&it), -EFAULT);
     assert_null(it.attachment);
     expect_stuck(&it, 5, 5);
+    assert_int_equal(vmem_dma_get_info(it.fake.dma, &info), 0);
+    assert_int_equal(info.nr_attachments, 1);
     assert_int_equal(vmem_dma_free(it.fake.dma, &err), -EBUSY);
-    assert_non_null(strstr(err.message, "fake/ram"));
+    assert_non_null(strstr(err.message, "fake/ram, which is stuck"));
     assert_int_equal(vmem_region_free(it.world.region, NULL), -EBUSY);
     /* Its IOVAs are taken, and its memory cannot be plugged again. */
     assert_int_equal(attach(&it), -EEXIST);
@@ -387,6 +390,8 @@ static void an_attach_that_cannot_be_undone_is_not_forgotten(void **state)
     assert_non_null(strstr(err.message, "5 mappings"));
     fake_dma_fail(&it.fake.unmap, 0, 0, 0);
     assert_int_equal(vmem_dma_retry_unmaps(it.fake.dma, NULL), 0);
+    assert_int_equal(vmem_dma_get_info(it.fake.dma, &info), 0);
+    assert_int_equal(info.nr_attachments, 0);
     expect_stuck(&it, 0, 0);
     assert_int_equal(vmem_vm_get_claims(it.world.vm), 0);
     assert_int_equal(attach(&it), 0);
