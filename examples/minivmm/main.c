@@ -102,6 +102,9 @@ int main(int argc, char **argv)
         return monitor_client(options.ctl, options.json, argc - optind,
                               argv + optind);
     }
+    if (options.trace != NULL && trace_open(options.trace) != 0) {
+        return 1;
+    }
     /* Signals come to the main thread only, as something to read. */
     sigemptyset(&signals);
     sigaddset(&signals, SIGINT);

@@ -7,7 +7,7 @@
 #include "instruments/instruments.h"
 
 /* Linux works in memory blocks of 128 MiB to 2 GiB; a device that starts on
- * such a boundary loses nothing at its ends. */
+ * such a boundary loses nothing at its start. */
 #define DEVICE_ALIGNMENT (2 * GIB)
 
 static struct vmem_error err = VMEM_ERROR_INIT;
@@ -54,18 +54,17 @@ static void resize_changed(const struct vmem_resize_status *status,
 /* The next piece of guest memory. A region without a device is populated, and
  * stays so: that is all that RAM needs. */
 static int add_memory(struct vm *vm, uint64_t gpa,
-                      const struct vmem_backing_config *request)
+                      const struct vmem_backing_config *backing)
 {
     struct memory *memory = &vm->memories[vm->nr_memories++];
     struct vmem_backing_info info = { .struct_size = sizeof(info) };
-    struct vmem_region_config config = { .struct_size = sizeof(config),
-                                         .name = memory->name };
+    struct vmem_region_config config = { .struct_size = sizeof(config) };
 
     memory->vm = vm;
     memory->gpa = gpa;
-    memory->size = request->size;
-    snprintf(memory->name, sizeof(memory->name), "%s", request->name);
-    if (vmem_backing_new_allocated(vm->vmem, request, &memory->backing, &err) !=
+    memory->size = backing->size;
+    snprintf(memory->name, sizeof(memory->name), "%s", backing->name);
+    if (vmem_backing_new_allocated(vm->vmem, backing, &memory->backing, &err) !=
         0) {
         return -1;
     }
@@ -163,8 +162,8 @@ void memory_reset(struct vm *vm)
         struct memory *memory = &vm->devices[i];
 
         virtio_reset(&memory->virtio);
-        /* A frozen device keeps its blocks; Linux then unplugs them itself
-         * when its driver starts. */
+        /* A device that is frozen, or whose listener keeps its memory, keeps
+         * its blocks; Linux then unplugs them when its driver starts. */
         if (vmem_device_reset(memory->device, VMEM_RESET_SYSTEM, &err) != 0) {
             monitor_event("reset-refused", "device", memory->name, "why",
                           err.message, NULL);

@@ -112,6 +112,27 @@ static int run(struct request *request, char *text)
                               name);
 }
 
+/* The first word may be that of commands of two words. */
+static int refuse(const char *line, struct report *report)
+{
+    const size_t size = strcspn(line, SPACE);
+    char text[128] = "";
+
+    for (unsigned i = 0; i < NR_TABLES; i++) {
+        for (const struct command *it = tables[i]; it->name != NULL; it++) {
+            const size_t used = strlen(text);
+
+            if (strncmp(it->name, line, size) == 0 && it->name[size] == ' ') {
+                snprintf(text + used, sizeof(text) - used, "%s\"%s\"",
+                         used > 0 ? ", " : "", it->name);
+            }
+        }
+    }
+    return text[0] == '\0'
+               ? report_error(report, "no such command; \"help\" lists them")
+               : report_error(report, "\"%.60s\" is none of %s", line, text);
+}
+
 int monitor_command(struct vm *vm, char *line, struct report *report)
 {
     struct request request = { .vm = vm, .report = report };
@@ -128,5 +149,5 @@ int monitor_command(struct vm *vm, char *line, struct report *report)
             }
         }
     }
-    return report_error(report, "no such command; \"help\" lists them");
+    return refuse(line, report);
 }

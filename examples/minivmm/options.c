@@ -77,7 +77,7 @@ static bool parse_number(const char *text, uint64_t least, uint64_t most,
     return parse_size(text, number) && *number >= least && *number <= most;
 }
 
-static bool parse_backing(const char *text, struct vmem_backing_config *config)
+static bool parse_backing(const char *text, struct vmem_backing_config *backing)
 {
     static const uint32_t kinds[] = { VMEM_BACKING_MEMFD, VMEM_BACKING_ANON,
                                       VMEM_BACKING_ANON_SHARED,
@@ -85,15 +85,15 @@ static bool parse_backing(const char *text, struct vmem_backing_config *config)
 
     for (unsigned i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
         if (strcmp(vmem_backing_kind_name(kinds[i]), text) == 0) {
-            config->kind = kinds[i];
+            backing->kind = kinds[i];
             return true;
         }
     }
     if (strncmp(text, "file:", 5) != 0) {
         return false;
     }
-    config->kind = VMEM_BACKING_FILE;
-    config->path = text + 5;
+    backing->kind = VMEM_BACKING_FILE;
+    backing->path = text + 5;
     return true;
 }
 
@@ -112,20 +112,23 @@ int parse_device(char *text, struct device_options *options)
     //! [options]
     while (*text != '\0') {
         enum { SIZE, BLOCK, NODE, BACKING, INACCESSIBLE };
+        static const char *const allowed[] = {
+            "a size above 0, such as 512M", "a size above 0, such as 2M",
+            "a number from 0 to 7",
+            "memfd, anon, anon-shared, hugetlb or file:PATH", "off"
+        };
         static const char *const keys[] = { "size",    "block",        "node",
                                             "backing", "inaccessible", NULL };
         const char *pair = text;
-        char *value = NULL;
-        const int key = getsubopt(&text, (char *const *)keys, &value);
+        char *found = NULL;
+        const int key = getsubopt(&text, (char *const *)keys, &found);
+        const char *value = found != NULL ? found : "";
         bool ok = false;
 
-        if (value == NULL) {
-            return complain("--device: \"%s\" has no value", pair);
-        }
         if (key == SIZE) {
-            ok = parse_size(value, &backing->size);
+            ok = parse_number(value, 1, UINT64_MAX, &backing->size);
         } else if (key == BLOCK) {
-            ok = parse_size(value, &device->block_size);
+            ok = parse_number(value, 1, UINT64_MAX, &device->block_size);
         } else if (key == NODE) {
             ok = parse_number(value, 0, MAX_NODES - 1, &device->node_id);
         } else if (key == BACKING) {
@@ -135,7 +138,11 @@ int parse_device(char *text, struct device_options *options)
             ok = strcmp(value, "off") == 0;
         }
         if (!ok) {
-            return complain("--device: there is no %s", pair);
+            return key >= 0 ? complain("--device %s: it takes %s", pair,
+                                       allowed[key])
+                            : complain("--device %s: the keys are size, block, "
+                                       "node, backing and inaccessible",
+                                       pair);
         }
     }
     return backing->size > 0 ? 0 : complain("--device: size is missing");

@@ -64,13 +64,24 @@ class TestMinivmm(unittest.TestCase):
             self.refuses(sentence, *words)
 
         device("size is missing", "block=2M")
-        device('"size" has no value', "size")
-        device("there is no size=much", "size=much")
-        device("there is no backing=clay", "size=1G,backing=clay")
-        device("there is no node=8", "size=1G,node=8")
-        device("there is no inaccessible=maybe", "size=1G,inaccessible=maybe")
-        device("there is no colour=red", "size=1G,colour=red")
+        for text in ("size=much", "size=", "size=1X", "size=0", "block=x",
+                     "block=0"):
+            device(f"--device {text}: it takes a size above 0, such as", text)
+        device("--device size: it takes a size above 0", "size")
+        device("--device backing=clay: it takes memfd, anon, anon-shared, "
+               "hugetlb or file:PATH", "size=1G,backing=clay")
+        for text in ("node=8", "node=99", "node="):
+            device(f"--device {text}: it takes a number from 0 to 7", text)
+        device("--device inaccessible=maybe: it takes off",
+               "size=1G,inaccessible=maybe")
+        for text in ("colour=red", "name=", "name=" + 80 * "x", "name"):
+            device(f"--device {text}: the keys are size, block, node, "
+                   "backing and inaccessible", "size=1G," + text)
         device("more than 8 devices", *["size=1G"] * 9)
+
+    def test_a_trace_that_cannot_be_written(self):
+        self.refuses("--trace /nowhere/x: No such file", "--kernel",
+                     "/nowhere", "--trace", "/nowhere/x")
 
     def test_a_monitor_that_is_not_there(self):
         self.refuses("no monitor at /nowhere/x", "--ctl", "/nowhere/x",
@@ -119,7 +130,7 @@ class TestMinivmm(unittest.TestCase):
                 self.refuses(sentence, "--kernel", file.name)
             self.refuses("--pass 9: there is no such device with an IOMMU"
                          if os.path.exists("/dev/vfio/vfio")
-                         else "/dev/vfio/vfio: No such file",
+                         else "--pass 9: /dev/vfio/vfio: No such file",
                          "--kernel", file.name, "--pass", "9")
             for text, sentence in (
                     ("size=3M,block=2M", "--device number 1:"),

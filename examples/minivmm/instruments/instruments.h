@@ -49,8 +49,9 @@ int monitor_client(const char *path, bool json, int argc, char **argv);
 
 /* --- trace.c, pass.c: --trace and --pass --------------------------------- */
 
-/* A vmem_device_ops::trace whose opaque is the struct memory; and at the end 0, or -1
- * after saying why not. */
+/* The file, before anything is worth a trace; a vmem_device_ops::trace whose opaque is
+ * the struct memory; and the end. 0, or -1 after saying why not. */
+int trace_open(const char *path);
 void trace_event(const struct vmem_trace_event *event, void *opaque);
 int trace_save(struct vm *vm, const char *path);
 

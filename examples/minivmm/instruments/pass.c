@@ -51,7 +51,8 @@ static int open_container(struct vm *vm)
 {
     pass.container_fd = open("/dev/vfio/vfio", O_RDWR | O_CLOEXEC);
     if (pass.container_fd < 0) {
-        return complain("/dev/vfio/vfio: %s", strerror(errno));
+        return complain("--pass %s: /dev/vfio/vfio: %s", vm->options->pass,
+                        strerror(errno));
     }
     pass.group_fd = open_group(vm->options->pass);
     if (pass.group_fd < 0) {
@@ -75,7 +76,7 @@ static int attach_memory(struct vm *vm)
                                             .name = "pass" };
     if (vmem_dma_new_type1(vm->vmem, &config, pass.container_fd, &pass.dma,
                            &err) != 0) {
-        return complain("%s", err.message);
+        return complain("--pass %s: %s", vm->options->pass, err.message);
     }
     for (unsigned i = 0; i < vm->nr_memories; i++) {
         const struct memory *memory = &vm->memories[i];
@@ -87,7 +88,7 @@ static int attach_memory(struct vm *vm)
 
         if (vmem_dma_attach(pass.dma, &attach, NULL, &pass.attachments[i],
                             &err) != 0) {
-            return complain("%s", err.message);
+            return complain("--pass %s: %s", vm->options->pass, err.message);
         }
     }
     return 0;
@@ -153,7 +154,7 @@ void pass_close(struct vm *vm)
         vmem_dma_detach(pass.attachments[i], NULL);
     }
     if (vmem_dma_free(pass.dma, &err) != 0) {
-        complain("%s", err.message);
+        complain("--pass %s: %s", vm->options->pass, err.message);
     }
     close(pass.group_fd);
     close(pass.container_fd);

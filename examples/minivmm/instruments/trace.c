@@ -20,6 +20,7 @@ static struct {
     size_t nr;
     size_t room;
     bool is_truncated; /* no memory for an event: the trace is of no use */
+    FILE *out;
 } events = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 void trace_event(const struct vmem_trace_event *event, void *opaque)
@@ -76,13 +77,18 @@ static void put_end(FILE *out, const struct memory *memory)
             info.plugged_size);
 }
 
+int trace_open(const char *path)
+{
+    events.out = fopen(path, "we");
+    return events.out != NULL
+               ? 0
+               : complain("--trace %s: %s", path, strerror(errno));
+}
+
 int trace_save(struct vm *vm, const char *path)
 {
-    FILE *out = fopen(path, "we");
+    FILE *out = events.out;
 
-    if (out == NULL) {
-        return complain("cannot write the trace %s: %s", path, strerror(errno));
-    }
     fputs("# vmem-trace 1\n", out);
     for (unsigned i = 0; i < vm->nr_devices; i++) {
         put_device(out, &vm->devices[i]);
@@ -105,7 +111,7 @@ int trace_save(struct vm *vm, const char *path)
     free(events.entries);
     const bool failed = ferror(out) != 0;
     if (fclose(out) != 0 || failed || events.is_truncated) {
-        return complain("the trace %s is not complete", path);
+        return complain("--trace %s: the trace is not complete", path);
     }
     return 0;
 }
