@@ -61,8 +61,8 @@ static const char *advise(const struct vmem_dma_attachment *attachment,
     if (verdict->bound == VMEM_DMA_BOUND_PINNED) {
         return "attach less or raise the limit";
     }
-    if (attachment->region == NULL || attachment->is_target ||
-        block_size <= verdict->granularity) {
+    /* A target of a virtual IOMMU asks for nothing, so it is always ok. */
+    if (attachment->region == NULL || block_size <= verdict->granularity) {
         return "raise the limit";
     }
     snprintf(text, size, "use blocks of 0x%" PRIx64 " bytes or raise the limit",

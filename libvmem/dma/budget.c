@@ -175,7 +175,8 @@ static int refuse_mappings(const struct vmem_dma_attachment *attachment,
                             others));
 
     vmemi_add_locked(&dma->nr_budget_refusals, 1);
-    if (size == 0 || attachment->is_target) {
+    /* Of a target of a virtual IOMMU too, whose mappings are not its chunks. */
+    if (size == 0) {
         return vmemi_dma_refuse(
             dma, -ENOSPC, VMEM_REASON_BUDGET, attachment->name.text,
             "iova 0x%" PRIx64 ": %" PRIu64 " mappings and %" PRIu64
