@@ -6,7 +6,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include <cmocka.h>
 
@@ -654,75 +653,6 @@ static void infos_say_what_it_is(void **state)
     close_fixture(&it);
 }
 
-static uint64_t cpu_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
-/* Plugging and unplugging a block of a region of so many, the best of a few times. */
-static uint64_t measure_pairs(uint64_t nr_blocks)
-{
-    const struct vmem_vm_config vm_config = { .struct_size = sizeof(vm_config),
-                                              .name = "vm" };
-    const struct vmem_region_config region_config = {
-        .struct_size = sizeof(region_config),
-        .name = "large",
-        .size = nr_blocks * PAGE,
-    };
-    const struct vmem_source_config source_config = {
-        .struct_size = sizeof(source_config),
-        .name = "s",
-        .block_size = PAGE,
-    };
-    uint64_t best_ns = UINT64_MAX;
-    struct fixture it = { .block = PAGE };
-
-    assert_int_equal(vmem_vm_new(&vm_config, &it.world.vm, NULL), 0);
-    assert_int_equal(
-        vmem_region_new(it.world.vm, &region_config, &it.world.region, NULL),
-        0);
-    assert_int_equal(
-        vmem_source_add(it.world.region, &source_config, &it.source, NULL), 0);
-    fake_dma_init(&it.fake, PAGE);
-    it.fake.has_batches = true;
-    assert_int_equal(fake_dma_make(&it.fake, it.world.vm, NULL), 0);
-    assert_int_equal(attach(&it, NULL), 0);
-    for (int i = 0; i < 5; i++) {
-        const uint64_t start_ns = cpu_ns();
-        uint64_t ns;
-
-        for (int n = 0; n < 100; n++) {
-            assert_int_equal(plug(&it, 1, 1), 0);
-            assert_int_equal(unplug(&it, 1, 1), 0);
-        }
-        ns = cpu_ns() - start_ns;
-        best_ns = ns < best_ns ? ns : best_ns;
-    }
-    assert_int_equal(vmem_dma_detach(it.attachment, NULL), 0);
-    fake_dma_destroy(&it.fake);
-    assert_int_equal(vmem_source_remove(it.source, NULL), 0);
-    assert_int_equal(vmem_region_free(it.world.region, NULL), 0);
-    assert_int_equal(vmem_vm_free(it.world.vm, NULL), 0);
-    return best_ns;
-}
-
-/* The end of a batch looks at what the batch has touched, not at all there is; that
- * would be a hundred times more here. */
-static void a_commit_costs_what_was_touched(void **state)
-{
-    const uint64_t small_ns = measure_pairs(1 << 10);
-    const uint64_t large_ns = measure_pairs(1 << 30);
-
-    (void)state;
-    if (large_ns > 20 * small_ns) {
-        fail_msg("%llu ns, and %llu ns in a small region",
-                 (unsigned long long)large_ns, (unsigned long long)small_ns);
-    }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -743,7 +673,6 @@ int main(void)
         cmocka_unit_test(the_longest_call_is_known),
         cmocka_unit_test(walks_show_runs),
         cmocka_unit_test(infos_say_what_it_is),
-        cmocka_unit_test(a_commit_costs_what_was_touched),
     };
 
     return cmocka_run_group_tests_name("dma", tests, NULL, NULL);
