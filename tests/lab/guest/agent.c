@@ -160,6 +160,37 @@ static void say_log(const char *word)
     answer("@ok %u %s", nr_lines, last);
 }
 
+/* How many lines of the kernel's log are complaints of virtio_mem, and the last. */
+static void say_complaints(void)
+{
+    static const char *const words[] = { "error", "failed", "invalid",
+                                         "unexpected", "broken" };
+    static char log[1 << 20];
+    const int size = klogctl(3, log, sizeof(log) - 1);
+    const char *last = "";
+    unsigned nr_lines = 0;
+    char *rest = NULL;
+
+    if (size < 0) {
+        answer_errno("log");
+        return;
+    }
+    log[size] = '\0';
+    for (const char *line = strtok_r(log, "\n", &rest); line != NULL;
+         line = strtok_r(NULL, "\n", &rest)) {
+        bool complains = false;
+
+        for (unsigned i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+            complains = complains || strcasestr(line, words[i]) != NULL;
+        }
+        if (complains && strstr(line, "virtio_mem") != NULL) {
+            nr_lines++;
+            last = line;
+        }
+    }
+    answer("@ok %u %s", nr_lines, last);
+}
+
 /* What the lab's builder put into /lab.steps; all but those that are there. */
 static int load_modules(void)
 {
@@ -242,6 +273,8 @@ static bool run_plain(char **words, uint64_t number)
              "unload");
     } else if (strcmp(word, "check") == 0) {
         memory_check();
+    } else if (strcmp(word, "complaints") == 0) {
+        say_complaints();
     } else if (strcmp(word, "prepare") == 0) {
         kernel_prepare();
     } else if (strcmp(word, "shrink") == 0) {
@@ -254,13 +287,13 @@ static bool run_plain(char **words, uint64_t number)
         done(write_text("/sys/power/state", "disk"), "hibernate");
     } else if (strcmp(word, "crash") == 0) {
         kexec_crash();
-    } else if (strcmp(word, "vmcore") == 0) {
-        kexec_read_vmcore();
     } else if (words[1] == NULL) {
         return false;
     } else if (strcmp(word, "keep") == 0) {
         memory_keep(number);
         answer("@ok");
+    } else if (strcmp(word, "vmcore") == 0) {
+        kexec_read_vmcore(number);
     } else if (strcmp(word, "tmpfs") == 0) {
         memory_tmpfs(number);
     } else if (strcmp(word, "pin") == 0) {
@@ -321,6 +354,8 @@ static void run(char *line)
     }
     if (strcmp(words[0], "fill") == 0 && nr == 5) {
         memory_fill(numbers[1], numbers[2], numbers[3], numbers[4]);
+    } else if (strcmp(words[0], "lies") == 0 && nr == 3) {
+        memory_lies(numbers[1], numbers[2]);
     } else if (strcmp(words[0], "blocks") == 0 && nr == 3) {
         say_blocks(numbers[1], numbers[2]);
     } else if (strcmp(words[0], "held") == 0 && nr == 4) {

@@ -28,6 +28,10 @@ void memory_fill(uint64_t mib, uint64_t gpa, uint64_t size, uint64_t node);
  * there is none. */
 uint8_t *memory_page(uint64_t gpa, uint64_t size, unsigned number,
                      uint64_t *page_gpa);
+/* lies GPA SIZE: "@ok BYTES": what of the fill is at these guest addresses now. */
+void memory_lies(uint64_t gpa, uint64_t size);
+/* Whether a page has what a fill writes; then which page of the fill it is. */
+bool memory_is_filled(const void *page, size_t *index);
 /* keep MIB: gives back what is beyond. */
 void memory_keep(uint64_t mib);
 /* check: "@ok BYTES" if every page has what was written. */
@@ -58,8 +62,9 @@ void kernel_held(uint64_t gpa, uint64_t size, uint64_t block);
 void kexec_start(const char *text);
 /* crash: panics into a kernel that finds /proc/vmcore. */
 void kexec_crash(void);
-/* vmcore: reads all of it; "@ok BYTES". */
-void kexec_read_vmcore(void);
+/* vmcore MIB: reads all of it; "@ok BYTES FILL": how much it is, and how many bytes
+ * of a fill of that size are in it. */
+void kexec_read_vmcore(uint64_t mib);
 
 /* --- agent_hostile.c: a driver that breaks the rules ------------------------ */
 

@@ -15,6 +15,8 @@
 
 #define KERNEL "/boot/vmlinuz"
 #define ARCHIVE "/tmp/initramfs"
+#define PAGE 4096
+#define MAX_FILL (256 * MIB)
 
 /* One entry of a cpio archive of the "newc" form. */
 static void put_entry(FILE *out, const char *name, unsigned mode,
@@ -117,24 +119,54 @@ void kexec_crash(void)
     write_text("/proc/sysrq-trigger", "c");
 }
 
-void kexec_read_vmcore(void)
+/* Marks the pages of a fill that are among these; how many were not yet. */
+static unsigned mark_filled(const char *bytes, size_t size, bool *is_found,
+                            size_t nr_wanted)
 {
-    static char bytes[1 << 20];
+    unsigned nr_new = 0;
+
+    for (size_t at = 0; at + PAGE <= size; at += PAGE) {
+        size_t index;
+
+        if (memory_is_filled(bytes + at, &index) && index < nr_wanted &&
+            !is_found[index]) {
+            is_found[index] = true;
+            nr_new++;
+        }
+    }
+    return nr_new;
+}
+
+void kexec_read_vmcore(uint64_t mib)
+{
+    static char bytes[1 << 20] __attribute__((aligned(PAGE)));
+    static bool is_found[MAX_FILL / PAGE];
+    const size_t nr_wanted =
+        (mib * MIB < MAX_FILL ? mib * MIB : MAX_FILL) / PAGE;
     const int fd = open("/proc/vmcore", O_RDONLY | O_CLOEXEC);
     unsigned long long total = 0;
+    unsigned long long nr_found = 0;
+    size_t used = 0;
     ssize_t got;
 
     if (fd < 0) {
         answer_errno("/proc/vmcore");
         return;
     }
-    while ((got = read(fd, bytes, sizeof(bytes))) > 0) {
+    /* What is memory begins at a multiple of a page in this file. */
+    while ((got = read(fd, bytes + used, sizeof(bytes) - used)) > 0) {
         total += (unsigned long long)got;
+        used += (size_t)got;
+        if (used == sizeof(bytes)) {
+            nr_found += mark_filled(bytes, used, is_found, nr_wanted);
+            used = 0;
+        }
     }
+    nr_found += mark_filled(bytes, used, is_found, nr_wanted);
     if (got < 0) {
         answer_errno("/proc/vmcore");
     } else {
-        answer("@ok %llu", total);
+        answer("@ok %llu %llu", total, nr_found * PAGE);
     }
     close(fd);
 }

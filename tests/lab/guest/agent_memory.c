@@ -23,6 +23,22 @@ static uint64_t pattern(size_t index)
     return (index + 1) * UINT64_C(0x9e3779b97f4a7c15);
 }
 
+/* The first word tells which page it would be. */
+bool memory_is_filled(const void *page, size_t *index)
+{
+    const uint64_t *words = page;
+    /* What the pattern's factor is multiplied with to be 1. */
+    const size_t first = (size_t)(words[0] * UINT64_C(0xf1de83e19937733d)) - 1;
+
+    for (size_t i = 0; i < PAGE / sizeof(*words); i += 64) {
+        if (words[i] != pattern(first + i)) {
+            return false;
+        }
+    }
+    *index = first / (PAGE / sizeof(*words));
+    return first % (PAGE / sizeof(*words)) == 0;
+}
+
 /* Eight words of each page: enough to notice a page that is another one. */
 static void write_pattern(void)
 {
@@ -88,9 +104,6 @@ static void prefer_node(int node)
 
 void memory_fill(uint64_t mib, uint64_t gpa, uint64_t size, uint64_t node)
 {
-    uint64_t page_gpa;
-    size_t index;
-
     memory_keep(0);
     void *hva = mmap(NULL, mib * MIB, PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -103,6 +116,14 @@ void memory_fill(uint64_t mib, uint64_t gpa, uint64_t size, uint64_t node)
     prefer_node((int)node);
     write_pattern();
     prefer_node(-1);
+    memory_lies(gpa, size);
+}
+
+void memory_lies(uint64_t gpa, uint64_t size)
+{
+    uint64_t page_gpa;
+    size_t index;
+
     answer("@ok %llu", (unsigned long long)find_pages(gpa, size, UINT64_MAX,
                                                       &index, &page_gpa) *
                            PAGE);

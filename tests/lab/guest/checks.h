@@ -20,7 +20,10 @@ extern uint64_t base_kib;
 bool expect(bool is_so, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* A device that grows to `size`, shrinks to a quarter, and to 0. */
+/* A device that grows to `size`, shrinks to a quarter, and to 0. What is resident is
+ * what was touched where that is known: empty, filled and at 0 in the movable zone. At
+ * a quarter, and in the kernel's zone, it is between the fill's pages in the device
+ * and what is plugged: nobody gives back what others have touched. */
 struct sized {
     const char *device;
     const char *zone;
@@ -34,8 +37,8 @@ struct sized {
 };
 
 bool grow_and_shrink(const struct sized *test);
-/* The largest distance between what should be and what was resident, of all that
- * grew and shrank since the last call. */
+/* The largest distance between what should be and what was resident (between the
+ * bounds, none), of all that grew and shrank since the last call. */
 uint64_t take_worst_distance(void);
 
 /* Asks for all; true when it is there, false when the guest has given up. */
@@ -55,7 +58,12 @@ struct kept {
  * in each of them; and whether the device says that the rest is up to the guest. */
 bool explain_kept(const char *device, struct kept *kept);
 
-/* One result line for each letter of the list. */
+/* What virtio_mem has complained of in the guest's log, in lines. */
+uint64_t count_complaints(void);
+/* Whether it has not complained since there were so many. */
+bool is_quiet_since(uint64_t nr_complaints);
+
+/* One result line for each letter of README.md's table. */
 void check_sizes(void);      /* a, b */
 void check_pressure(void);   /* c */
 void check_odd_sizes(void);  /* d */

@@ -10,6 +10,7 @@
 #include "lab/result.h"
 
 #define READY_S 180
+#define FILL_MIB 200U             /* before a crash */
 #define VIRTIO_1_GPA "0xd0001000" /* the registers of vmem1 */
 #define VIRTIO_1_NAME "LNRO0005:01"
 
@@ -247,20 +248,38 @@ static bool check_sleep(const char *command, const char *zone, uint64_t size,
            resize("vmem0", size + 64 * MIB);
 }
 
-static bool check_kdump(uint64_t *nr_states, uint64_t *vmcore)
+/* What a crash kernel has of the one before. */
+struct dump {
+    uint64_t nr_states; /* STATE requests it took */
+    uint64_t vmcore;
+    uint64_t filled; /* of FILL_MIB, in the vmcore */
+    uint64_t lies;   /* of FILL_MIB, in the device */
+};
+
+static bool check_kdump(struct dump *dump)
 {
     const uint64_t nr_before = device_stat("vmem0", "state-ack");
-    bool fine = resize("vmem0", 256 * MIB) &&
-                fill("vmem0", 200) != UINT64_MAX && guest("crash") != NULL &&
-                guest_is_ready(READY_S);
+    bool fine = resize("vmem0", 256 * MIB);
 
-    *vmcore = fine ? guest_number(0, "vmcore") : UINT64_MAX;
-    *nr_states = device_stat("vmem0", "state-ack") - nr_before;
+    dump->lies = fine ? fill("vmem0", FILL_MIB) : 0;
+    fine =
+        fine &&
+        expect(dump->lies != UINT64_MAX && dump->lies >= 64 * MIB,
+               "%" PRIu64 " bytes of the fill are the device's", dump->lies) &&
+        guest("crash") != NULL && guest_is_ready(READY_S);
+    const char *said = fine ? guest("vmcore %u", FILL_MIB) : NULL;
+
+    fine = fine && expect(said != NULL &&
+                              sscanf(said, "%" SCNu64 " %" SCNu64,
+                                     &dump->vmcore, &dump->filled) == 2 &&
+                              dump->vmcore > 256 * MIB,
+                          "no vmcore: %s", guest_why());
+    dump->nr_states = device_stat("vmem0", "state-ack") - nr_before;
     return fine &&
-           expect(*vmcore != UINT64_MAX && *vmcore > 256 * MIB, "%s",
-                  "no vmcore") &&
-           expect(*nr_states >= 128, "%" PRIu64 " STATE requests",
-                  *nr_states) &&
+           expect(dump->filled == FILL_MIB * MIB,
+                  "%" PRIu64 " bytes of the fill are in it", dump->filled) &&
+           expect(dump->nr_states >= 128, "%" PRIu64 " STATE requests",
+                  dump->nr_states) &&
            expect(device_number("vmem0", "size") == 256 * MIB, "%s",
                   "the crash kernel has changed the size");
 }
@@ -270,8 +289,7 @@ void check_resets(void)
     bool without_driver = true;
     bool may_suspend = false;
     bool may_hibernate = false;
-    uint64_t nr_states = 0;
-    uint64_t vmcore = 0;
+    struct dump dump = { 0 };
     /* So that nothing of the other checks is left. */
     const bool fresh = reset_by_monitor(&without_driver);
     const bool suspends = fresh && check_sleep("suspend", "online_movable",
@@ -283,17 +301,19 @@ void check_resets(void)
         expect(!may_hibernate, "%s", "it hibernated");
     const bool reboots = fresh && check_reboots(&without_driver);
     const bool kexecs = reboots && check_kexec();
-    const bool dumps = kexecs && reset_by_monitor(&without_driver) &&
-                       check_kdump(&nr_states, &vmcore);
+    const bool dumps =
+        kexecs && reset_by_monitor(&without_driver) && check_kdump(&dump);
 
     result(
         reboots && kexecs && reloads && dumps && suspends && hibernates, "g",
         "reboot by i8042, ACPI, triple fault %s; kexec %s; driver reload %s; "
         "kdump %s (%" PRIu64 " STATE, vmcore %" PRIu64
-        " MiB); suspend %s (%s); hibernation refused %s",
+        " MiB, which has %" PRIu64 " of the pattern's %u MiB, %" PRIu64
+        " MiB of them in vmem0); suspend %s (%s); hibernation refused %s",
         reboots ? "ok" : "not ok", kexecs ? "ok" : "not ok",
-        reloads ? "ok" : "not ok", dumps ? "ok" : "not ok", nr_states,
-        vmcore / MIB, suspends ? "ok" : "not ok",
+        reloads ? "ok" : "not ok", dumps ? "ok" : "not ok", dump.nr_states,
+        dump.vmcore / MIB, dump.filled / MIB, FILL_MIB, dump.lies / MIB,
+        suspends ? "ok" : "not ok",
         may_suspend ? "allowed" : "refused by the kernel",
         hibernates ? "ok" : "not ok");
     result(reboots && without_driver, "j",

@@ -20,7 +20,10 @@ static void check_backing(const char *name, const struct sized *test)
            "0, %" PRIu64 ", %" PRIu64 ", 0 MiB; resident memory was at most "
            "%" PRIu64 " KiB off what was %s; patterns intact",
            test->size / MIB, test->size / 4 / MIB, take_worst_distance() / 1024,
-           test->is_populated ? "plugged" : "touched");
+           test->is_populated
+               ? "plugged"
+               : "touched (at a quarter: off the range from the pattern's "
+                 "pages to what is plugged)");
 }
 
 static void check_suspend(void)

@@ -151,8 +151,10 @@ void check_pressure(void)
     struct stall used = { .reason = "none" };
     struct kept closed = { 0 };
     struct kept shrunk = { 0 };
-    const bool fine =
-        check_movable(&full, &pinned) && check_kernel(&used, &closed, &shrunk);
+    const uint64_t nr_complaints = count_complaints();
+    const bool fine = check_movable(&full, &pinned) &&
+                      check_kernel(&used, &closed, &shrunk) &&
+                      is_quiet_since(nr_complaints);
 
     result(fine, "c",
            "full tmpfs: stalled at %" PRIu64
@@ -162,7 +164,8 @@ void check_pressure(void)
            "kernel's in its zone: %" PRIu64 " MiB after %.0f s (%s), %" PRIu64
            " MiB when they were freed, in each block a page of the kernel's "
            "(%" PRIu64 " of caches, %" PRIu64 " of page tables, %" PRIu64
-           " others), %" PRIu64 " MiB when its caches were shrunk",
+           " others), %" PRIu64 " MiB when its caches were shrunk; no "
+           "complaint in the guest's log",
            full.size / MIB, full.after_s, full.reason, pinned.size / MIB,
            pinned.after_s, pinned.reason, used.size / MIB, used.after_s,
            used.reason, closed.size / MIB, closed.nr_slab, closed.nr_tables,
