@@ -100,6 +100,7 @@ static void request(struct device_world *world, struct fuzz_input *input)
                        (result.reason != VMEM_REASON_NONE),
                    "reason %u", result.reason);
         track(world, bytes[0], response[0], plugged);
+        model_note_answer(&world->model, &result);
         check_request_event(world, bytes, response);
     } else {
         fuzz_check(result.used_size == 0 && result.malformed != 0, "result");
@@ -228,6 +229,10 @@ static void remove_listener(struct device_world *world, unsigned i)
 {
     if (world->model.has_memory) {
         fake_backing_unwatch(&world->memory, &world->listeners[i]);
+    }
+    if (world->model.busy_by == 1 + (int)i) {
+        model_listener_leaves(&world->model, (int)i);
+        nudge(world);
     }
     fuzz_check(recorder_remove(&world->listeners[i], NULL) == 0, "remove");
     fuzz_check(world->listeners[i].nr_destroys == 1, "destroys");

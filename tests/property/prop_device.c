@@ -289,6 +289,9 @@ static void do_request(struct pair *pair)
         assert_int_equal(result.response, expected[0]);
         assert_int_equal(result.type, request[0]);
     }
+    if (verdict == 0) {
+        model_note_answer(&pair->model, &result);
+    }
     pair->answers[request[0] & 3][verdict == 0 ? expected[0] : 4]++;
     disarm(pair);
 }
@@ -419,7 +422,7 @@ static void do_listener(struct pair *pair)
     if (pair->listeners[who] != NULL) {
         rig_unlisten(pair->listeners[who]);
         pair->listeners[who] = NULL;
-        wanted->is_there = false;
+        model_listener_leaves(model, (int)who);
         return;
     }
     wanted->is_there = true;

@@ -365,6 +365,7 @@ int model_resize(struct device_model *model, uint64_t requested_size)
         model->usable_region_size = usable;
     }
     model->requested_size = requested_size;
+    model->busy_by = 0;
     model->nr_config_changed++;
     return 0;
 }
@@ -376,6 +377,7 @@ int model_reset(struct device_model *model, uint32_t kind)
     }
     model->driver_features = 0;
     model->has_driver = false;
+    model->busy_by = 0;
     if (kind != VMEM_RESET_SYSTEM) {
         return 0;
     }
@@ -407,6 +409,9 @@ int model_set_features(struct device_model *model, uint64_t features)
         return -ENOTSUP;
     }
     model->driver_features = mine;
+    if (!model->has_driver) {
+        model->busy_by = 0;
+    }
     model->has_driver = true;
     return 0;
 }
@@ -486,6 +491,7 @@ int model_load(struct device_model *model, const struct model_saved *saved)
     model->usable_region_size = saved->usable_region_size;
     model->driver_features = saved->driver_features;
     model->has_driver = saved->has_driver;
+    model->busy_by = 0;
     model->nr_config_changed++;
     model->nr_size_changed += model_plugged_size(model) != plugged_size;
     return 0;
@@ -511,11 +517,36 @@ void model_freeze(struct device_model *model)
 void model_thaw(struct device_model *model)
 {
     if (--model->nr_freezers == 0) {
-        model->nr_config_changed++;
+        model_kick(model);
     }
 }
 
 void model_kick(struct device_model *model)
 {
+    model->busy_by = 0;
     model->nr_config_changed++;
+}
+
+void model_note_answer(struct device_model *model,
+                       const struct vmem_request_result *result)
+{
+    /* Only what might change something says that nobody is in the way. */
+    if (result->type > VMEM_REQUEST_UNPLUG_ALL) {
+        return;
+    }
+    model->busy_by = 0;
+    if (result->response == VMEM_RESPONSE_BUSY &&
+        result->reason == VMEM_REASON_LISTENER_VETO) {
+        model->busy_by =
+            1 + (result->type == VMEM_REQUEST_PLUG ? model->veto_by
+                                                   : model->keep_by);
+    }
+}
+
+void model_listener_leaves(struct device_model *model, int who)
+{
+    model->listeners[who].is_there = false;
+    if (model->busy_by == 1 + who) {
+        model_kick(model);
+    }
 }

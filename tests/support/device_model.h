@@ -57,6 +57,8 @@ struct device_model {
     int keep_by;
     uint64_t keep_at;
     int keep_code;
+    /* Whom the last BUSY names if it is a listener, counted from 1; 0: nobody. */
+    int busy_by;
 
     uint64_t nr_config_changed;
     uint64_t nr_size_changed;
@@ -91,6 +93,10 @@ void model_keep(struct device_model *model);
 int model_retry(struct device_model *model);
 void model_freeze(struct device_model *model);
 void model_thaw(struct device_model *model);
+void model_listener_leaves(struct device_model *model, int who);
+/* Who the answer to a request says is busy. */
+void model_note_answer(struct device_model *model,
+                       const struct vmem_request_result *result);
 void model_kick(struct device_model *model);
 
 uint64_t model_plugged_size(const struct device_model *model);
