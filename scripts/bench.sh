@@ -10,7 +10,7 @@ usage: scripts/bench.sh [--quick] [--json] [--svg DIR]
 
 Installs what is missing, builds libvmem optimised and runs the benchmarks, which
 compare it with the usual ways to do the same. Prints a table, how costs grow,
-and a verdict for each bar. Takes some ten minutes on two cores and 500 MiB of
+and a verdict for each bar. Takes some eight minutes on two cores and 500 MiB of
 memory; what else runs on the machine makes the figures worse, the ratios less
 so.
 
