@@ -188,60 +188,6 @@ static uint64_t ask_burst(void *opaque)
     return 0;
 }
 
-/* A mapper whose backend does nothing, over everything that is plugged. */
-static int map(const struct vmem_dma_mapping *mapping, void *opaque)
-{
-    (void)mapping;
-    (void)opaque;
-    return 0;
-}
-
-static int unmap(uint64_t iova, uint64_t size, uint64_t *unmapped, void *opaque)
-{
-    (void)iova;
-    (void)opaque;
-    *unmapped = size;
-    return 0;
-}
-
-static int commit(void *opaque)
-{
-    (void)opaque;
-    return 0;
-}
-
-struct mapper {
-    struct vmem_dma *dma;
-    struct vmem_dma_attachment *attachment;
-};
-
-static void mapper_init(struct mapper *mapper, struct rig *rig)
-{
-    const struct vmem_dma_config config = { .struct_size = sizeof(config),
-                                            .name = "iommu0" };
-    const struct vmem_dma_ops ops = {
-        .struct_size = sizeof(ops), .map = map, .unmap = unmap, .commit = commit
-    };
-    const struct vmem_dma_attach_config ram = {
-        .struct_size = sizeof(ram),
-        .name = "ram",
-        .region = rig->region,
-        .iova = RIG_GPA,
-        .hva = (void *)(uintptr_t)RIG_GPA,
-    };
-
-    bench_check(vmem_dma_new_custom(rig->vm, &config, NULL, &ops, NULL,
-                                    &mapper->dma, NULL) == 0);
-    bench_check(vmem_dma_attach(mapper->dma, &ram, NULL, &mapper->attachment,
-                                NULL) == 0);
-}
-
-static void mapper_destroy(struct mapper *mapper)
-{
-    bench_check(vmem_dma_detach(mapper->attachment, NULL) == 0);
-    bench_check(vmem_dma_free(mapper->dma, NULL) == 0);
-}
-
 static void plug_slab(void *opaque)
 {
     rig_plug_pattern(opaque, "slab");
@@ -295,7 +241,6 @@ static void against_size(void)
         struct pair pair;
         struct pair state;
         struct burst burst;
-        struct mapper mapper;
 
         rig_init_source(&source, nr_blocks * BLOCK, BLOCK, "full");
         rig_init_device(&device, nr_blocks * BLOCK, BLOCK, "empty");
@@ -343,11 +288,11 @@ static void against_size(void)
         point("blocks", "unplug-all-slab", x,
               &(struct bench_side){ "device", unplug_all, plug_slab, &device },
               1, "request");
-        mapper_init(&mapper, &device);
+        rig_add_mapper(&device, true);
         point("blocks", "plug-unplug-mapped", x,
               &(struct bench_side){ "device", ask_pair, NULL, &pair }, 1,
               "pair");
-        mapper_destroy(&mapper);
+        rig_remove_mapper(&device);
         g_free(expansion.words);
         rig_destroy(&source);
         rig_destroy(&device);

@@ -153,51 +153,12 @@ static uint64_t expand(struct setup *setup)
 
 /* ---- a mapper ---- */
 
-static int map(const struct vmem_dma_mapping *mapping, void *opaque)
-{
-    (void)mapping;
-    (void)opaque;
-    return 0;
-}
-
-static int unmap(uint64_t iova, uint64_t size, uint64_t *unmapped, void *opaque)
-{
-    (void)iova;
-    (void)opaque;
-    *unmapped = size;
-    return 0;
-}
-
-static int commit(void *opaque)
-{
-    (void)opaque;
-    return 0;
-}
-
 /* Requests of 64 blocks, each of which is a chunk of the mapper. */
 static void set_up_mapper(struct setup *setup, bool has_batches)
 {
-    const struct vmem_dma_config config = { .struct_size = sizeof(config),
-                                            .name = "iommu0" };
-    const struct vmem_dma_ops ops = { .struct_size = sizeof(ops),
-                                      .map = map,
-                                      .unmap = unmap,
-                                      .commit = has_batches ? commit : NULL };
-    struct vmem_dma_attach_config ram = {
-        .struct_size = sizeof(ram),
-        .name = "ram",
-        .iova = RIG_GPA,
-        .hva = (void *)(uintptr_t)RIG_GPA,
-    };
-    struct vmem_dma_attachment *attachment;
-    struct vmem_dma *dma;
-
     /* So large that looking at all of it would be most of what is counted. */
     rig_init_device(&setup->rig, 64 * BENCH_TIB, 2 * BENCH_MIB, "empty");
-    ram.region = setup->rig.region;
-    bench_check(vmem_dma_new_custom(setup->rig.vm, &config, NULL, &ops, NULL,
-                                    &dma, NULL) == 0);
-    bench_check(vmem_dma_attach(dma, &ram, NULL, &attachment, NULL) == 0);
+    rig_add_mapper(&setup->rig, has_batches);
     rig_encode(&setup->requests[0], &setup->rig, VMEM_REQUEST_PLUG, 1000, 64);
     rig_encode(&setup->requests[1], &setup->rig, VMEM_REQUEST_UNPLUG, 1000, 64);
     setup->nr_ops = 64;

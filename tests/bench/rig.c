@@ -5,6 +5,7 @@
 
 #include "bench.h"
 #include "naive.h"
+#include "support/quiet.h"
 
 /* What one request can name. */
 #define MAX_REQUEST_BLOCKS 65535
@@ -155,6 +156,42 @@ void rig_remove_listeners(struct rig *rig)
         bench_check(vmem_listener_remove(rig->listeners[--rig->nr_listeners],
                                          NULL) == 0);
     }
+}
+
+static int commit(void *opaque)
+{
+    (void)opaque;
+    return 0;
+}
+
+void rig_add_mapper(struct rig *rig, bool has_batches)
+{
+    const struct vmem_dma_config config = { .struct_size = sizeof(config),
+                                            .name = "iommu0" };
+    const struct vmem_dma_ops ops = { .struct_size = sizeof(ops),
+                                      .map = quiet_map,
+                                      .unmap = quiet_unmap,
+                                      .commit = has_batches ? commit : NULL };
+    const struct vmem_dma_attach_config ram = {
+        .struct_size = sizeof(ram),
+        .name = "ram",
+        .region = rig->region,
+        .iova = RIG_GPA,
+        .hva = (void *)(uintptr_t)RIG_GPA,
+    };
+
+    bench_check(vmem_dma_new_custom(rig->vm, &config, NULL, &ops, NULL,
+                                    &rig->dma, NULL) == 0);
+    bench_check(vmem_dma_attach(rig->dma, &ram, NULL, &rig->attachment, NULL) ==
+                0);
+}
+
+void rig_remove_mapper(struct rig *rig)
+{
+    bench_check(vmem_dma_detach(rig->attachment, NULL) == 0);
+    bench_check(vmem_dma_free(rig->dma, NULL) == 0);
+    rig->attachment = NULL;
+    rig->dma = NULL;
 }
 
 void rig_encode(struct rig_request *request, const struct rig *rig,

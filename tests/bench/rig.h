@@ -21,6 +21,8 @@ struct rig {
     uint64_t nr_blocks;
     unsigned nr_listeners;
     struct vmem_listener *listeners[RIG_MAX_LISTENERS];
+    struct vmem_dma *dma; /* or NULL */
+    struct vmem_dma_attachment *attachment;
 };
 
 /* A source with a pattern. */
@@ -41,6 +43,10 @@ void rig_remove_listeners(struct rig *rig);
 extern uint64_t rig_nr_callbacks;
 int rig_populate(const struct vmem_range *range, void *opaque);
 void rig_discard(const struct vmem_range *range, void *opaque);
+
+/* A mapper whose backend does nothing, over all of the region. */
+void rig_add_mapper(struct rig *rig, bool has_batches);
+void rig_remove_mapper(struct rig *rig);
 
 /* Requests lie in memory before they are handled, as a guest's do: bytes that
  * were only just stored piece by piece would be slow to load. */
