@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "stress/threads.h"
+#include "support/quiet.h"
 
 static int on_populate(const struct vmem_range *range, void *opaque)
 {
@@ -97,21 +98,12 @@ static int memory_zero(const struct vmem_range *range, void *opaque)
                                              : set_memory(opaque, range, true);
 }
 
-/* Without lock, from any thread. */
-static int memory_usage(const struct vmem_range *range, uint64_t *resident,
-                        void *opaque)
-{
-    (void)opaque;
-    *resident = range->size;
-    return 0;
-}
-
 static const struct vmem_backing_ops memory_ops = {
     .struct_size = sizeof(memory_ops),
     .discard = memory_discard,
     .populate = memory_populate,
     .zero = memory_zero,
-    .usage = memory_usage,
+    .usage = quiet_usage,
 };
 
 static void on_log(const struct vmem_log_record *record, void *opaque)

@@ -117,14 +117,6 @@ static const struct vmem_backing_ops memory_ops = {
     .destroy = memory_destroy,
 };
 
-static int quiet_usage(const struct vmem_range *range, uint64_t *resident,
-                       void *opaque)
-{
-    (void)opaque;
-    *resident = range->size;
-    return 0;
-}
-
 static const struct vmem_backing_ops quiet_memory_ops = {
     .struct_size = sizeof(quiet_memory_ops),
     .discard = quiet_accept,
