@@ -32,6 +32,14 @@ bool vmemi_dma_find_stuck(const struct vmem_dma_attachment *attachment,
     return chunk < nr_chunks;
 }
 
+static bool has_stuck(const struct vmem_dma_attachment *attachment)
+{
+    struct vmem_range range;
+    uint64_t iova;
+
+    return vmemi_dma_find_stuck(attachment, &range, &iova);
+}
+
 static void retry(struct vmem_dma_attachment *attachment)
 {
     if (attachment->is_target) {
@@ -44,8 +52,6 @@ static void retry(struct vmem_dma_attachment *attachment)
 int vmemi_dma_unmap_all(struct vmem_dma_attachment *attachment)
 {
     struct vmem_dma *dma = attachment->dma;
-    struct vmem_range stuck;
-    uint64_t iova;
 
     attachment->stage = VMEMI_DMA_LEAVING;
     retry(attachment);
@@ -56,10 +62,7 @@ int vmemi_dma_unmap_all(struct vmem_dma_attachment *attachment)
     }
     vmemi_dma_commit(dma);
     /* What is stuck was tried just now. */
-    if (vmemi_dma_find_stuck(attachment, &stuck, &iova)) {
-        return dma->unmap_code;
-    }
-    return 0;
+    return has_stuck(attachment) ? dma->unmap_code : 0;
 }
 
 /* Off the region and off the list; nothing of it is mapped. */
@@ -141,14 +144,10 @@ bool vmemi_dma_abandon(struct vmem_dma_attachment *attachment)
 /* Under the lock: an orphan of which nothing is stuck. */
 static struct vmem_dma_attachment *find_free_orphan(const struct vmem_dma *dma)
 {
-    struct vmem_range stuck;
-    uint64_t iova;
-
     for (GList *link = dma->attachments.head; link != NULL; link = link->next) {
         struct vmem_dma_attachment *attachment = link->data;
 
-        if (attachment->stage == VMEMI_DMA_ORPHAN &&
-            !vmemi_dma_find_stuck(attachment, &stuck, &iova)) {
+        if (attachment->stage == VMEMI_DMA_ORPHAN && !has_stuck(attachment)) {
             /* Nobody else finds it. */
             attachment->stage = VMEMI_DMA_LEAVING;
             return attachment;
