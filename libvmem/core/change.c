@@ -3,13 +3,25 @@
  * before memory is used everybody has agreed, before it goes everybody has let
  * go of it. */
 #include <errno.h>
+#include <stdio.h>
 
+#include "base/errno.h"
 #include "base/range.h"
 #include "core/freeze.h"
 #include "core/listener.h"
 #include "core/retain.h"
 #include "core/source.h"
 #include "core/walk.h"
+
+void vmemi_cause_format(const struct vmemi_cause *cause, char *text,
+                        size_t size)
+{
+    snprintf(text, size, "%s%s%s: %s (errno %d)",
+             vmem_reason_name(cause->reason),
+             cause->by[0] != '\0' ? " by " : "", cause->by,
+             cause->why[0] != '\0' ? cause->why : vmemi_errno_text(cause->code),
+             -cause->code);
+}
 
 /* Populates what no other source has discarded. */
 static int populate_memory(struct vmem_source *source,

@@ -59,6 +59,10 @@ struct vmemi_cause {
     const char *why; /* more of it, or ""; valid under the lock */
 };
 
+/* In words, for an error: what refused, who, and why. */
+void vmemi_cause_format(const struct vmemi_cause *cause, char *text,
+                        size_t size) __attribute__((cold));
+
 /* A change in progress: the lock, its frame, and what will be logged. */
 struct vmemi_change {
     struct vmem_region *region;

@@ -5,7 +5,6 @@
 #include <inttypes.h>
 
 #include "base/alloc.h"
-#include "base/errno.h"
 #include "base/error.h"
 #include "base/range.h"
 #include "base/sized.h"
@@ -112,16 +111,13 @@ int vmemi_source_fail_change(const struct vmem_source *source, const char *what,
                              struct vmem_error *err)
 {
     const struct vmemi_cause *cause = &change->cause;
+    char text[VMEM_ERROR_MESSAGE_SIZE];
 
-    return vmemi_fail(err, cause->code, cause->reason, range,
-                      "source \"%s\": %s of 0x%" PRIx64
-                      " bytes at offset 0x%" PRIx64 ": %s%s%s: %s (errno %d)",
-                      source->name.text, what, range->size, range->offset,
-                      vmem_reason_name(cause->reason),
-                      cause->by[0] != '\0' ? " by " : "", cause->by,
-                      cause->why[0] != '\0' ? cause->why
-                                            : vmemi_errno_text(cause->code),
-                      -cause->code);
+    vmemi_cause_format(cause, text, sizeof(text));
+    return vmemi_fail(
+        err, cause->code, cause->reason, range,
+        "source \"%s\": %s of 0x%" PRIx64 " bytes at offset 0x%" PRIx64 ": %s",
+        source->name.text, what, range->size, range->offset, text);
 }
 
 int vmemi_source_add(struct vmem_region *region,

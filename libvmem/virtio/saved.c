@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <inttypes.h>
 
-#include "base/errno.h"
 #include "base/error.h"
 #include "base/range.h"
 #include "base/sized.h"
@@ -236,13 +235,11 @@ static void commit(struct vmem_device *device,
 static int fail_agree(const struct vmem_device *device,
                       const struct vmemi_cause *cause, struct vmem_error *err)
 {
+    char text[VMEM_ERROR_MESSAGE_SIZE];
+
+    vmemi_cause_format(cause, text, sizeof(text));
     return vmemi_fail(err, cause->code, cause->reason, NULL,
-                      "device \"%s\": load: %s%s%s: %s (errno %d)",
-                      device->name.text, vmem_reason_name(cause->reason),
-                      cause->by[0] != '\0' ? " by " : "", cause->by,
-                      cause->why[0] != '\0' ? cause->why
-                                            : vmemi_errno_text(cause->code),
-                      -cause->code);
+                      "device \"%s\": load: %s", device->name.text, text);
 }
 
 /* Under the change lock. */
